@@ -1,0 +1,5 @@
+"""ipsecscope: a protocol dissector and capture analysis toolkit for IPsec."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Keys and bytes to plaintext. Pure functions and one KeyRing."""

@@ -1,0 +1,1 @@
+"""Key material in the forms that people have it in: one importer per file, found by content."""

@@ -1,0 +1,1 @@
+"""Wire to values and back. Knows bytes, not history, not keys."""

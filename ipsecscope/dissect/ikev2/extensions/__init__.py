@@ -1,0 +1,1 @@
+"""IKEv2 extensions: one file per RFC."""

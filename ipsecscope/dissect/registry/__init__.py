@@ -1,0 +1,1 @@
+"""The IANA registries: one module per file, one class per table, one row per code point."""

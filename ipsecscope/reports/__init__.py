@@ -1,0 +1,1 @@
+"""Draws an analysis; never analyses."""

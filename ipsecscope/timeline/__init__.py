@@ -1,0 +1,1 @@
+"""Messages to exchanges to SAs. Says what happened, never whether it is bad."""
