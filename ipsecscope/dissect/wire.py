@@ -335,7 +335,7 @@ def _field_specs(cls: type[Struct]) -> tuple[FieldSpec, ...]:
 class WireMeta(msgspec.StructMeta):
     """Makes every wire structure frozen and keyword-only, and keeps the ``of=`` registry of its family."""
 
-    def __new__(
+    def __new__(  # noqa: PYI034 (a metaclass may not use Self)
         mcls,
         name: str,
         bases: tuple[type, ...],
@@ -343,7 +343,7 @@ class WireMeta(msgspec.StructMeta):
         of: Any = None,
         rfc: str = "",
         **config: Any,
-    ) -> WireMeta:  # noqa: PYI034 (a metaclass may not use Self)
+    ) -> WireMeta:
         """Create the class; ``of`` is the number (or numbers) it is registered for, ``rfc`` its section."""
         cls = super().__new__(mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, **config)
         built = cast("Any", cls)
@@ -368,6 +368,24 @@ class Struct(msgspec.Struct, metaclass=WireMeta):
         if specs is None:
             specs = _FIELDS[cls] = _field_specs(cls)
         return specs
+
+    def inner(self) -> tuple[str, type[Struct]] | None:
+        """Which field's octets have a structure of their own, and which. None when none has, or none is known."""
+        return None
+
+    def content(self) -> Struct | None:
+        """The structure inside the field that ``inner`` names; None when there is none or it cannot be read."""
+        found = self.inner()
+        if found is None:
+            return None
+        try:
+            return found[1].parse(getattr(self, found[0]))
+        except WireError:
+            return None
+
+    def summary(self) -> str:
+        """A few words for one line of a tree or a ladder, such as ``ID_FQDN moon.example``. Raw text, not escaped."""
+        return ""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -447,7 +465,26 @@ class Struct(msgspec.Struct, metaclass=WireMeta):
         stop = reader.pos
         if any(isinstance(spec.computed, Length) for spec in cls.fields()):
             reader.end = outer
-        return Field(name or cls.__name__, start, stop, cls.read(Reader(reader.data, start, outer)), tuple(children))
+        value = cls.read(Reader(reader.data, start, outer))
+        return Field(name or cls.__name__, start, stop, value, _with_inner(reader.data, value, children))
+
+
+def _with_inner(data: bytes, value: Struct, children: list[Field]) -> tuple[Field, ...]:
+    """The fields of a structure, the one that has a structure of its own traced further where that can be read."""
+    found = value.inner()
+    if found is None:
+        return tuple(children)
+    name, cls = found
+    for index, child in enumerate(children):
+        if child.name == name:
+            reader = Reader(data, child.start, child.stop)
+            try:
+                detail = cls.trace(reader)
+            except WireError:
+                break
+            if reader.left == 0:
+                children[index] = msgspec.structs.replace(child, children=detail.children)
+    return tuple(children)
 
 
 _FIELDS: dict[type[Struct], tuple[FieldSpec, ...]] = {}  # field lists are read, and reading functions
