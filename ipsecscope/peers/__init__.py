@@ -1,0 +1,1 @@
+"""The built-in peers and their data plane; sans-IO."""
