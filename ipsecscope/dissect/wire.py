@@ -350,16 +350,19 @@ class WireMeta(msgspec.StructMeta):
         if rfc:
             built.rfc = rfc
         if of is not None:
-            for number in of if isinstance(of, Sequence) else (of,):
-                built.registry[int(number)] = cls
+            numbers = tuple(of) if isinstance(of, Sequence) else (of,)
+            built.of = int(numbers[0])
+            built.registry.update({int(number): cls for number in numbers})
         return cls
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)  # or msgspec.Struct's own would win
 class Struct(msgspec.Struct, metaclass=WireMeta):
     """A value with a wire form. Subclasses declare fields; parse, build and trace are read off that list."""
 
     registry: ClassVar[dict[int, Any]] = {}
-    rfc: ClassVar[str] = ""
+    rfc: ClassVar[str] = ""  # "7296 3.4": the number of the standard and the section
+    of: ClassVar[int | None] = None  # the number the class is registered for, the first one if there are several
 
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:

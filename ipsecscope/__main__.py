@@ -1,0 +1,21 @@
+"""Entry point: answers ``--version`` at once, hands everything else to the command line."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:] == ["--version"]:
+        from ipsecscope import __version__  # noqa: PLC0415
+
+        sys.stdout.write(f"ipsecscope {__version__}\n")
+        return
+    from ipsecscope.cli import run  # noqa: PLC0415
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

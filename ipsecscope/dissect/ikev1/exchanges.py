@@ -1,0 +1,357 @@
+"""Which payloads may stand in which message of an IKEv1 exchange: RFC 2409 section 5, RFC 2408 section 4, RFC 6407.
+
+One row per exchange and way of authentication, one string per message, in the notation of RFC 2409 section 5::
+
+    ^SA, KE, NONCE, [CR+], [VID+]
+
+``[X]`` may be absent, ``X+`` may be repeated, ``X|Y`` is one of both, ``^X`` has its place at the front. Everything
+else may stand in any order (RFC 2409 section 5). The file knows names only: who sent what is the caller's knowledge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from ipsecscope.dissect.registry.isakmp import *
+
+MAX_NAMES: Final = 512  # payloads of one message that are looked at
+
+
+class Authentication(Enum):
+    """The ways to authenticate phase 1 that differ in their messages."""
+
+    PRE_SHARED_KEY = "pre-shared key"
+    SIGNATURE = "signature"
+    PUBLIC_KEY_ENCRYPTION = "public key encryption"
+    REVISED_PUBLIC_KEY_ENCRYPTION = "revised public key encryption"
+    HYBRID_INITIATOR = "hybrid, the responder signs"
+    HYBRID_RESPONDER = "hybrid, the initiator signs"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One message of an exchange: who sends it, what it holds, whether it is encrypted (``HDR*``)."""
+
+    by_initiator: bool
+    grammar: str
+    encrypted: bool = False
+    optional: bool = False
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """An exchange: its messages in order. ``authentication`` is None where it makes no difference."""
+
+    exchange_type: ExchangeType
+    steps: tuple[Step, ...]
+    authentication: Authentication | None = None
+    rfc: str = ""
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One item of a grammar string."""
+
+    names: frozenset[str]
+    required: bool
+    repeatable: bool
+    in_front: bool
+
+    def __str__(self) -> str:
+        return "|".join(sorted(self.names))
+
+
+class Fault(Enum):
+    """How a message departs from its grammar."""
+
+    MISSING = "missing"
+    UNEXPECTED = "unexpected"
+    REPEATED = "repeated"
+    MISPLACED = "misplaced"
+
+
+class Departure(msgspec.Struct, frozen=True):
+    """One departure: what, which payload, and its position among the names (None for a missing one)."""
+
+    fault: Fault
+    payload: str
+    position: int | None
+    text: str
+
+
+def _steps(*grammars: str) -> tuple[Step, ...]:
+    """Messages that alternate, the initiator first; a ``*`` in front says encrypted, a ``?`` that it may be left out."""
+    return tuple(
+        Step(
+            by_initiator=index % 2 == 0,
+            grammar=grammar.lstrip("*?"),
+            encrypted="*" in grammar[:2],
+            optional="?" in grammar[:2],
+        )
+        for index, grammar in enumerate(grammars)
+    )
+
+
+_EXTRAS = "[NAT_D+], [VID+], [N+]"
+_SA = "^SA, [VID+], [N+]"
+_FINAL = "[CERT+], [CR+], [VID+], [N+], [NAT_D+]"
+_OFFER = "^SA, KE, NONCE, ID, [CR+], [VID+], [N+]"
+_ANSWER = f"^SA, KE, NONCE, ID, [CERT+], [CR+], {_EXTRAS}"
+_QUICK = "^HASH, ^SA+, NONCE, [KE], [ID+], [NAT_OA+], [N+], [VID+]"
+
+MAIN: Final = ExchangeType.IDENTITY_PROTECTION
+AGGRESSIVE: Final = ExchangeType.AGGRESSIVE
+_PSK, _SIG = Authentication.PRE_SHARED_KEY, Authentication.SIGNATURE
+_PKE, _RPKE = Authentication.PUBLIC_KEY_ENCRYPTION, Authentication.REVISED_PUBLIC_KEY_ENCRYPTION
+_HYBRID_I, _HYBRID_R = Authentication.HYBRID_INITIATOR, Authentication.HYBRID_RESPONDER
+
+EXCHANGES: Final[tuple[Exchange, ...]] = (
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"KE, NONCE, {_EXTRAS}",
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"*ID, HASH, {_FINAL}",
+            f"*ID, HASH, {_FINAL}",
+        ),
+        _PSK,
+        "2409 5.4",
+    ),
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"*ID, SIG, {_FINAL}",
+            f"*ID, SIG, {_FINAL}",
+        ),
+        _SIG,
+        "2409 5.1",
+    ),
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"KE, [HASH], ID, NONCE, [CR+], {_EXTRAS}",
+            f"KE, ID, NONCE, [CR+], {_EXTRAS}",
+            "*HASH, [N+], [VID+]",
+            "*HASH, [N+], [VID+]",
+        ),
+        _PKE,
+        "2409 5.2",
+    ),
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"[HASH], NONCE, KE, ID, [CERT+], [CR+], {_EXTRAS}",
+            f"NONCE, KE, ID, [CR+], {_EXTRAS}",
+            "*HASH, [N+], [VID+]",
+            "*HASH, [N+], [VID+]",
+        ),
+        _RPKE,
+        "2409 5.3",
+    ),
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"*ID, HASH, {_FINAL}",
+            f"*ID, SIG, {_FINAL}",
+        ),
+        _HYBRID_I,
+        "draft-ietf-ipsec-isakmp-hybrid-auth 3.2",
+    ),
+    Exchange(
+        MAIN,
+        _steps(
+            _SA,
+            _SA,
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"*ID, SIG, {_FINAL}",
+            f"*ID, HASH, {_FINAL}",
+        ),
+        _HYBRID_R,
+        "draft-ietf-ipsec-isakmp-hybrid-auth 3.2",
+    ),
+    Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, HASH", f"HASH, {_FINAL}"), _PSK, "2409 5.4"),
+    Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, SIG", f"SIG, {_FINAL}"), _SIG, "2409 5.1"),
+    Exchange(
+        AGGRESSIVE, _steps(f"{_OFFER}, [HASH]", f"{_ANSWER}, HASH", f"HASH, {_FINAL}"), _PKE, "2409 5.2"
+    ),
+    Exchange(
+        AGGRESSIVE,
+        _steps(f"{_OFFER}, [HASH], [CERT+]", f"{_ANSWER}, HASH", f"HASH, {_FINAL}"),
+        _RPKE,
+        "2409 5.3",
+    ),
+    Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, SIG", f"HASH, {_FINAL}"), _HYBRID_I, "hybrid-auth 3.2"),
+    Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, HASH", f"SIG, {_FINAL}"), _HYBRID_R, "hybrid-auth 3.2"),
+    Exchange(
+        ExchangeType.BASE,
+        _steps(
+            "^SA, NONCE, [ID], [VID+], [N+]",
+            "^SA, NONCE, [ID], [VID+], [N+]",
+            f"KE, [ID], HASH|SIG, {_FINAL}",
+            f"KE, [ID], HASH|SIG, {_FINAL}",
+        ),
+        None,
+        "2408 4.4",
+    ),
+    Exchange(
+        ExchangeType.AUTHENTICATION_ONLY,
+        _steps(
+            "^SA, NONCE, [VID+], [N+]",
+            f"^SA, NONCE, ID, HASH|SIG, {_FINAL}",
+            f"ID, HASH|SIG, {_FINAL}",
+        ),
+        None,
+        "2408 4.6",
+    ),
+    Exchange(
+        ExchangeType.QUICK_MODE,
+        _steps(f"*{_QUICK}", f"*{_QUICK}", "*^HASH, [N+]", "*?^HASH, N+"),
+        None,
+        "2409 5.5",
+    ),
+    Exchange(ExchangeType.NEW_GROUP_MODE, _steps("*^HASH, ^SA", "*^HASH, ^SA"), None, "2409 5.6"),
+    Exchange(ExchangeType.INFORMATIONAL, _steps("[HASH], N|D+, [VID+]"), None, "2409 5.7"),
+    Exchange(
+        ExchangeType.TRANSACTION,
+        _steps("*^HASH, ATTRIBUTES, [N+], [VID+]", "*^HASH, ATTRIBUTES, [N+], [VID+]"),
+        None,
+        "draft-dukes-ike-mode-cfg-02 3.2",
+    ),
+)
+
+GDOI_EXCHANGES: Final[tuple[Exchange, ...]] = (
+    Exchange(
+        GROUPKEY_PULL,
+        _steps(
+            "*^HASH, NONCE, ID, [N+], [VID+]",
+            "*^HASH, NONCE, SA+, [SAK], [SAT+], [GAP], [N+], [VID+]",
+            "*^HASH, [GAP], [KE], [CERT+], [POP], [N+]",
+            "*^HASH, [SEQ], KD, [KE], [CERT+], [POP], [N+]",
+        ),
+        None,
+        "6407 3.2",
+    ),
+    Exchange(GROUPKEY_PUSH, _steps("*^SEQ, [D+], [SA], [SAK], [SAT+], [GAP], [KD], [CERT+], [N+], SIG"), None, "6407 4"),
+    Exchange(GROUPKEY_PUSH_ACK, _steps("^HASH, SEQ, ID"), None, "8263 3"),
+)
+
+_TERM = re.compile(r"(\^?)(\[?)(\^?)([A-Za-z0-9_|]+)(\+?)(\]?)(\+?)")
+
+
+@lru_cache(maxsize=256)
+def parse_grammar(grammar: str) -> tuple[Term, ...]:
+    """Read one grammar string. Raises ValueError for a string that is none."""
+    terms = []
+    for item in filter(None, re.split(r",\s*", grammar)):
+        match = _TERM.fullmatch(item)
+        if match is None or bool(match[2]) != bool(match[6]):
+            raise ValueError(f"not a grammar term: {item!r}")
+        terms.append(
+            Term(
+                names=frozenset(match[4].split("|")),
+                required=not match[2],
+                repeatable=bool(match[5] or match[7]),
+                in_front=bool(match[1] or match[3]),
+            )
+        )
+    return tuple(terms)
+
+
+def exchanges_for(
+    exchange_type: int, authentication: Authentication | None = None, *, gdoi: bool = False
+) -> tuple[Exchange, ...]:
+    """The rows of an exchange type; all of them while the way of authentication is unknown."""
+    rows = [row for row in (GDOI_EXCHANGES if gdoi else EXCHANGES) if row.exchange_type == exchange_type]
+    if not rows and gdoi:
+        return exchanges_for(exchange_type, authentication)
+    exact = [row for row in rows if authentication is not None and row.authentication == authentication]
+    return tuple(exact or rows)
+
+
+def check(
+    exchange_type: int,
+    message_index: int,
+    payload_names: Sequence[str],
+    *,
+    authentication: Authentication | None = None,
+    gdoi: bool = False,
+) -> tuple[Departure, ...]:
+    """How the payloads of a message depart from the exchange.
+
+    While the way of authentication is unknown the message may follow any row; the row that it fits best is the one
+    that counts. An exchange without rows, or a message behind the last step, is not judged.
+
+    Args:
+        exchange_type: from the header.
+        message_index: 0 for the first message of the exchange, retransmissions not counted.
+        payload_names: names as the payload registry spells them; ``N(…)`` counts as ``N``.
+        authentication: from the chosen transform, where it is known.
+        gdoi: whether the DOI is GDOI, whose exchanges 32 and 33 are others.
+    """
+    names = tuple(name.partition("(")[0] for name in payload_names[:MAX_NAMES])
+    found = [
+        compare(names, row.steps[message_index].grammar)
+        for row in exchanges_for(exchange_type, authentication, gdoi=gdoi)
+        if message_index < len(row.steps)
+    ]
+    return min(found, key=len, default=())
+
+
+def compare(names: Sequence[str], grammar: str) -> tuple[Departure, ...]:
+    """How a sequence of payload names departs from one grammar string."""
+    terms = parse_grammar(grammar)
+    counts = Counter(names)
+    departures = []
+    for term in terms:
+        present = sum(counts[name] for name in term.names)
+        if term.required and not present:
+            departures.append(Departure(Fault.MISSING, str(term), None, f"{term} is missing"))
+    departures += _surplus(names, terms)
+    departures += _misplaced(names, [term for term in terms if term.in_front])
+    return tuple(departures)
+
+
+def _surplus(names: Sequence[str], terms: Sequence[Term]) -> list[Departure]:
+    """Payloads that no term allows, and those that stand more often than their term allows."""
+    departures, seen = [], Counter[Term]()
+    for position, name in enumerate(names):
+        term = next((term for term in terms if name in term.names), None)
+        if term is None:
+            text = f"{name} does not belong into this message"
+            departures.append(Departure(Fault.UNEXPECTED, name, position, text))
+            continue
+        seen[term] += 1
+        if seen[term] > 1 and not term.repeatable:
+            departures.append(Departure(Fault.REPEATED, name, position, f"{name} stands more than once"))
+    return departures
+
+
+def _misplaced(names: Sequence[str], front: Sequence[Term]) -> list[Departure]:
+    """Payloads whose place is at the front and which stand elsewhere."""
+    departures = []
+    for place, term in enumerate(front):
+        position = next((index for index, name in enumerate(names) if name in term.names), None)
+        if position is not None and position > place:
+            where = "first" if place == 0 else f"number {place + 1}"
+            text = f"{names[position]} must be the {where} payload"
+            departures.append(Departure(Fault.MISPLACED, names[position], position, text))
+    return departures

@@ -1,0 +1,31 @@
+"""Payload names in the notation of the RFCs: ``Ni``, ``IDr``, ``N(COOKIE)``, ``HASH``, ``NAT-D``."""
+
+from __future__ import annotations
+
+from ipsecscope.dissect.chain import Payload
+from ipsecscope.dissect.header import Header
+from ipsecscope.dissect.ikev1 import Notification
+from ipsecscope.dissect.ikev2 import Notify
+from ipsecscope.dissect.registry.ikev2 import PayloadType
+from ipsecscope.dissect.registry.isakmp import PayloadType as IsakmpPayloadType
+
+_ISAKMP_NAMES = {"NONCE": "N", "NOTIFICATION": "N"}
+
+
+def payload_name(payload: Payload, header: Header | None) -> str:
+    """The name of a payload as a ladder writes it.
+
+    A nonce is ``Ni`` or ``Nr`` in IKEv2, where the flags tell the direction, and ``NONCE`` in IKEv1, where only the
+    conversation does.
+    """
+    body = payload.body
+    if header is not None and header.major_version == 1:
+        if isinstance(body, Notification):
+            return f"N({body.notify_type})"
+        return str(IsakmpPayloadType(payload.kind))
+    if isinstance(body, Notify):
+        return f"N({body.notify_type})"
+    kind = PayloadType(payload.kind)
+    if kind == PayloadType.NONCE:
+        return "Nr" if header is not None and header.is_response else "Ni"
+    return str(kind)

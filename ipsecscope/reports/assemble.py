@@ -1,0 +1,341 @@
+"""Analysis to report: the one adapter between what the timeline knows and what the contract says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ipsecscope import __version__
+from ipsecscope.capture.link_types import link_type_name
+from ipsecscope.capture.records import CaptureNote, FileFacts
+from ipsecscope.dissect.catalogue import severity_of
+from ipsecscope.dissect.names import payload_name
+from ipsecscope.reports import document
+from ipsecscope.timeline import sas
+from ipsecscope.timeline.analysis import Analysis, FrameNote
+from ipsecscope.timeline.contents import notifies
+from ipsecscope.timeline.flows import Flow
+
+NANOSECONDS = 10**9
+TRUNCATIONS = frozenset({"capture.truncated", "capture.snaplen"})
+DAMAGE = frozenset({"capture.damaged", "capture.resynchronised"})
+
+
+class Clock:
+    """Writes times as RFC 3339 UTC with as many digits as the finest clock of the input has."""
+
+    def __init__(self, resolution_ns: int) -> None:
+        self.digits = next((digits for digits in (0, 3, 6) if 10 ** (9 - digits) <= resolution_ns), 9)
+
+    def __call__(self, time_ns: int | None) -> str | None:
+        """The text of a time; None for None and for times that RFC 3339 cannot write."""
+        if time_ns is None:
+            return None
+        seconds, rest = divmod(time_ns, NANOSECONDS)
+        try:
+            date = datetime.fromtimestamp(seconds, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+        fraction = f".{rest:09d}"[: self.digits + 1] if self.digits else ""
+        return f"{date:%Y-%m-%dT%H:%M:%S}{fraction}Z" if date.year >= 1000 else None  # noqa: PLR2004
+
+    def always(self, time_ns: int) -> str:
+        """The text of a time; seconds since 1970 where RFC 3339 cannot write it."""
+        return self(time_ns) or f"@{time_ns / NANOSECONDS:.9f}"
+
+
+def clock_of(analysis: Analysis) -> Clock:
+    """The clock with the precision of the finest interface of the input."""
+    return Clock(min((each.resolution_ns for file in analysis.files for each in file.interfaces), default=1000))
+
+
+def assemble(analysis: Analysis) -> document.Report:
+    """Write an analysis as a report."""
+    clock = clock_of(analysis)
+    return document.Report(
+        schema=document.SCHEMA,
+        generator=document.Generator(name="ipsecscope", version=__version__),
+        capture=_capture(analysis, clock),
+        ike_sas=[_ike_sa(sa, clock) for sa in analysis.ike_sas],
+        flows=[_flow(flow, analysis, clock) for flow in analysis.flows],
+        findings=[],
+        headline=None,
+        notes=[_note(each) for each in analysis.notes],
+        icmp_errors=list(_icmp(analysis, clock)),
+    )
+
+
+def _capture(analysis: Analysis, clock: Clock) -> document.Capture:
+    counts = analysis.counts
+    files = [_file(facts, analysis.capture_notes if index == 0 else []) for index, facts in enumerate(analysis.files)]
+    files += [
+        document.CaptureFile(
+            name=each.name, format="", frames=0, link_types=[], truncated=False, notes=[], error=each.reason
+        )
+        for each in analysis.errors
+    ]
+    return document.Capture(
+        files=files,
+        frames=counts.frames,
+        first_time=clock(analysis.first_ns),
+        last_time=clock(analysis.last_ns),
+        messages=document.MessageCounts(ikev1=counts.ikev1, ikev2=counts.ikev2),
+        packets=document.PacketCounts(
+            esp=counts.esp,
+            ah=counts.ah,
+            nat_keepalive=counts.keepalive,
+            other=counts.other,
+            icmp_errors=counts.icmp,
+            fragments=counts.fragments,
+            ipcomp=counts.ipcomp,
+            wesp=counts.wesp,
+            unreadable=counts.unreadable,
+        ),
+    )
+
+
+def _file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
+    notes = [*facts.notes, *more]
+    kinds = {note.kind for note in notes}
+    return document.CaptureFile(
+        name=facts.name,
+        format=facts.format,
+        frames=facts.frames,
+        link_types=list(dict.fromkeys(link_type_name(each.link_type) for each in facts.interfaces)),
+        truncated=bool(kinds & TRUNCATIONS),
+        damaged=bool(kinds & DAMAGE),
+        notes=[document.CaptureNote(each.kind, each.text, each.offset, each.size, each.frame) for each in notes],
+        compression=facts.compression,
+    )
+
+
+def _ike_sa(sa: sas.IkeSa, clock: Clock) -> document.IkeSa:
+    return document.IkeSa(
+        id=sa.id,
+        version=sa.version,
+        mode=sa.mode,
+        spi_i=sa.spi_i.hex(),
+        spi_r=None if sa.spi_r is None else sa.spi_r.hex(),
+        initiator=_endpoint(sa.initiator),
+        responder=_endpoint(sa.responder),
+        state=sa.state,
+        basis=sa.basis,
+        established_at=clock(sa.established_ns),
+        closed_at=clock(sa.closed_ns),
+        rekeys=sa.rekeys,
+        rekeys_basis=sa.rekey_basis,
+        proposal=None if sa.suite is None else _proposal(sa.suite),
+        offers=list(sa.offers),
+        auth=document.Auth(**sa.auth),
+        nat=document.Nat(sa.nat.initiator, sa.nat.responder, sa.nat.forced, list(sa.nat.unexplained)),
+        nat_t=sa.nat_t,
+        exchanges=[_exchange(each, clock) for each in sa.exchanges],
+        child_sas=[_child(each, clock) for each in sa.child_sas],
+        handshake_seen=sa.handshake_seen,
+        started_at=clock(sa.start_ns),
+    )
+
+
+def _endpoint(end: sas.Endpoint) -> document.Endpoint:
+    return document.Endpoint(
+        address=end.address,
+        port=end.port,
+        id=None if end.id is None else document.Identity(*end.id),
+        vendor=list(end.vendors),
+        addresses=[f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in end.addresses],
+        vendor_ids=list(end.vendor_ids),
+    )
+
+
+def _proposal(suite: sas.Suite) -> document.Proposal:
+    return document.Proposal(
+        encr=suite.encr,
+        key_length=suite.key_length,
+        prf=suite.prf,
+        integ=suite.integ,
+        ke=list(suite.ke),
+        esn=suite.esn,
+        hash=suite.hash,
+        auth=suite.auth,
+        lifetime_s=suite.lifetime_s,
+        lifetime_kb=suite.lifetime_kb,
+    )
+
+
+def _exchange(exchange: sas.Exchange, clock: Clock) -> document.Exchange:
+    everything = (*exchange.request, *exchange.response, *exchange.repeats)
+    named = [str(kind) for record in exchange.records for kind in notifies(record.payloads)]
+    return document.Exchange(
+        type=str(exchange.type),
+        message_id=exchange.message_id,
+        initiated_by=exchange.initiated_by,
+        frames=document.Frames(
+            request=[record.frame for record in exchange.request],
+            response=[record.frame for record in exchange.response],
+        ),
+        retransmissions=exchange.retransmissions,
+        outcome=exchange.outcome,
+        payloads=document.PayloadNames(
+            request=_names(exchange.request, exchange), response=_names(exchange.response, exchange)
+        ),
+        encrypted=sum(record.encrypted for record in everything),
+        opened=sum(record.opening is not None and record.opening.is_open for record in everything),
+        notifies=list(dict.fromkeys(named)),
+        messages=_messages(exchange, clock),
+        repeated_frames=[record.frame for record in exchange.repeats],
+        time=clock(exchange.start_ns),
+        reason=_reason(exchange),
+        file=everything[0].datagram.file,
+    )
+
+
+def _reason(exchange: sas.Exchange) -> str | None:
+    """The notify that refused, for an exchange that was refused or had to be repeated."""
+    if exchange.outcome not in {"refused", "retried"}:
+        return None
+    for record in exchange.response:
+        for kind in notifies(record.payloads):
+            if int(kind) < 16384 or str(kind) == "COOKIE":  # noqa: PLR2004
+                return str(kind)
+    return None
+
+
+def _names(records: Iterable[sas.MessageRecord], exchange: sas.Exchange) -> list[str]:
+    return [name for record in records if _counts(record) for name in _payload_names(record, exchange)]
+
+
+def _counts(record: sas.MessageRecord) -> bool:
+    """Whether a datagram stands for a message: of an RFC 7383 set the first one does, unless another one opened it."""
+    return record.fragment is None or record.assembled is not None or record.fragment[0] == 1 or _opened(record)
+
+
+def _opened(record: sas.MessageRecord) -> bool:
+    return record.opening is not None and record.opening.is_open
+
+
+def _payload_names(record: sas.MessageRecord, exchange: sas.Exchange) -> list[str]:
+    message = record.assembled or record.message
+    payloads = record.payloads
+    if _opened(record):
+        payloads = tuple(each for each in payloads if payload_name(each, message.header) not in {"SK", "SKF"})
+    names = [payload_name(each, message.header) for each in payloads]
+    if message.family.major_version == 1:
+        nonce = "Ni" if record.sender == exchange.initiated_by else "Nr"
+        names = [nonce if name == "NONCE" else name for name in names]
+    return names
+
+
+def _messages(exchange: sas.Exchange, clock: Clock) -> list[document.ExchangeMessage]:
+    """The messages of an exchange; the fragments of one message together."""
+    groups: dict[tuple[str, int], list[sas.MessageRecord]] = {}
+    for record in exchange.records:
+        key = (record.sender, -1) if record.fragment is not None else (record.sender, record.number)
+        groups.setdefault(key, []).append(record)
+    return [_message(records, exchange, clock) for records in groups.values()]
+
+
+def _message(
+    records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock
+) -> document.ExchangeMessage:
+    best = next((record for record in records if _opened(record) or record.assembled is not None), records[0])
+    refused = next((each.opening.reason for each in records if each.opening is not None and each.opening.reason), None)
+    encrypted = any(record.encrypted for record in records) or bool(best.assembled and best.assembled.ciphertext)
+    return document.ExchangeMessage(
+        frames=[record.frame for record in records],
+        sender=best.sender,
+        payloads=_payload_names(best, exchange),
+        octets=sum(record.datagram.wire_length for record in records),
+        encrypted=encrypted,
+        opened=_opened(best) if best.opening is not None else None,
+        reason=refused if not _opened(best) else None,
+        time=clock(records[0].time_ns),
+    )
+
+
+def _child(child: sas.ChildSa, clock: Clock) -> document.ChildSa:
+    return document.ChildSa(
+        id=child.id,
+        protocol=child.protocol,
+        mode=child.mode,
+        state=child.state,
+        basis=child.basis,
+        spi_i=None if child.spi_i is None else f"{child.spi_i:08x}",
+        spi_r=None if child.spi_r is None else f"{child.spi_r:08x}",
+        proposal=None if child.suite is None else _proposal(child.suite),
+        tsi=None if child.tsi is None else list(child.tsi),
+        tsr=None if child.tsr is None else list(child.tsr),
+        rekeys=child.rekeys,
+        flows=list(child.flows),
+        created_at=clock(child.created_ns),
+        deleted_at=clock(child.deleted_ns),
+        ipcomp=child.ipcomp,
+    )
+
+
+def _flow(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
+    binding = analysis.bindings.get(flow.id)
+    return document.Flow(
+        id=flow.id,
+        protocol=flow.protocol,
+        encapsulation=flow.encapsulation,
+        src=flow.src,
+        dst=flow.dst,
+        spi=f"{flow.spi:08x}",
+        child_sa=None if binding is None else binding.child_sa,
+        ike_sa=None if binding is None else binding.ike_sa,
+        binding=None if binding is None else binding.basis,
+        packets=flow.packets,
+        bytes=flow.octets,
+        first_time=clock.always(flow.first_ns),
+        last_time=clock.always(flow.last_ns),
+        sequence=document.Sequence(
+            first=flow.first_seq,
+            last=flow.last_seq,
+            lost=flow.lost,
+            duplicates=flow.duplicates,
+            reordered=flow.reordered,
+            replayed=flow.replayed,
+            gaps=list(flow.gaps),
+            rolled_over=flow.rolled_over,
+        ),
+        sources=[f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in flow.sources],
+        first_frame=flow.first_frame,
+        last_frame=flow.last_frame,
+        longest_silence_s=flow.longest_silence_ns / NANOSECONDS,
+        truncated=flow.truncated,
+    )
+
+
+def _note(each: FrameNote) -> document.Note:
+    note = each.note
+    return document.Note(
+        frame=each.frame,
+        kind=note.kind,
+        severity=severity_of(note.kind).name.lower(),
+        text=note.text,
+        field=note.field,
+        bytes=(note.start, note.stop) if note.stop else None,
+        file=each.file,
+    )
+
+
+def _icmp(analysis: Analysis, clock: Clock) -> Iterable[document.IcmpError]:
+    for datagram, sa in analysis.icmp:
+        quoted, error = datagram.quoted, datagram.icmp
+        if quoted is None or error is None:
+            continue
+        spi = quoted.payload[:4].hex() if quoted.kind.name == "ESP" and len(quoted.payload) >= 4 else None  # noqa: PLR2004
+        yield document.IcmpError(
+            frame=datagram.frame,
+            time=clock.always(datagram.time_ns),
+            sender=error.sender,
+            type=error.type,
+            code=error.code,
+            mtu=error.mtu,
+            quotes=quoted.kind.name,
+            src=quoted.src,
+            dst=quoted.dst,
+            ike_sa=sa,
+            spi=spi,
+            file=datagram.file,
+        )

@@ -1,0 +1,106 @@
+"""Where reports go: standard output, or a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ipsecscope.reports.document import Report, to_json
+from ipsecscope.timeline.analysis import Analysis
+
+
+@contextmanager
+def open_output(path: Path | None, *, force: bool, inputs: Iterable[str] = ()) -> Iterator[BinaryIO]:
+    """A binary stream for a report.
+
+    A file is written under another name beside its place and moved there when it is complete, so an interrupted run
+    leaves nothing. Raises OSError when the file exists and ``force`` is not given, when it is a symbolic link, or when
+    it is one of the inputs.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if path.is_symlink():
+        raise OSError(f"{path}: is a symbolic link; it is not followed")
+    if path.exists():
+        if any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
+            raise OSError(f"{path}: is one of the inputs")
+        if not force:
+            raise OSError(f"{path}: exists; --force overwrites it")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        os.fchmod(handle, 0o644 & ~_umask())
+        with os.fdopen(handle, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_report(report: Report, analysis: Analysis, kind: str, out: BinaryIO, *, width: int | None = None) -> None:
+    """Write a report in one of the formats of the command line."""
+    if kind == "json":
+        out.write(to_json(report))
+    elif kind == "jsonl":
+        for line in json_lines(report, analysis):
+            out.write(line)
+    else:
+        _write_text(report, out, width)
+
+
+def _write_text(report: Report, out: BinaryIO, width: int | None) -> None:
+    import io  # noqa: PLC0415
+
+    from ipsecscope.reports.text import write_text  # noqa: PLC0415
+
+    if out is sys.stdout.buffer:
+        write_text(report, sys.stdout, width=width)
+        sys.stdout.flush()
+        return
+    wrapper = io.TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", write_through=True)
+    write_text(report, wrapper, width=width, color=False)
+    wrapper.detach()
+
+
+def json_lines(report: Report, analysis: Analysis) -> Iterator[bytes]:
+    """The events in time order, then the capture, the IKE SAs, the flows and the findings, one JSON object per line."""
+    from ipsecscope.reports.assemble import clock_of  # noqa: PLC0415
+
+    clock = clock_of(analysis)
+    for event in analysis.events:
+        line = {
+            "time": clock(event.time_ns),
+            "name": event.name,
+            "group_id": event.group_id,
+            "file": event.file,
+            "frame": event.frame,
+            "data": event.data,
+        }
+        yield msgspec.json.encode(line) + b"\n"
+    yield msgspec.json.encode({"capture": report.capture}) + b"\n"
+    for name, values in (
+        ("ike_sa", report.ike_sas),
+        ("flow", report.flows),
+        ("icmp_error", report.icmp_errors),
+        ("note", report.notes),
+        ("finding", report.findings),
+    ):
+        for value in values:
+            yield msgspec.json.encode({name: value}) + b"\n"

@@ -1,0 +1,204 @@
+"""From capture files to a timeline: the one place where capture, dissection and correlation meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+import msgspec
+import numpy as np
+
+from ipsecscope.capture.columns import Columns, classify
+from ipsecscope.capture.datagrams import Datagram, Kind
+from ipsecscope.capture.pipeline import Pipeline
+from ipsecscope.capture.records import CaptureNote, FileFacts
+from ipsecscope.capture.sources import merge
+from ipsecscope.dissect.notes import Note
+from ipsecscope.timeline.binding import Binding, bind_flows
+from ipsecscope.timeline.correlate import Correlator, Opener
+from ipsecscope.timeline.events import Event
+from ipsecscope.timeline.flows import Flow, FlowTable
+from ipsecscope.timeline.reading import UnusableFile, open_all, usable
+from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.settle import settle
+
+MAX_BUGS = 100  # internal faults described one by one; the rest are counted
+
+
+class FrameNote(msgspec.Struct, frozen=True):
+    """A dissector's note with the frame it belongs to."""
+
+    file: int
+    frame: int
+    note: Note
+
+
+class Counts(msgspec.Struct):
+    """What the capture held."""
+
+    frames: int = 0
+    ikev1: int = 0
+    ikev2: int = 0
+    esp: int = 0
+    ah: int = 0
+    keepalive: int = 0
+    icmp: int = 0
+    fragments: int = 0
+    ipcomp: int = 0
+    wesp: int = 0
+    unreadable: int = 0
+    duplicates: int = 0
+    other: int = 0
+
+
+class Analysis(msgspec.Struct):
+    """Everything that is known of some captures. Frozen by convention: whoever reads it does not write it."""
+
+    files: list[FileFacts]
+    errors: list[UnusableFile]
+    counts: Counts
+    ike_sas: tuple[IkeSa, ...]
+    flows: tuple[Flow, ...]
+    bindings: dict[str, Binding]
+    events: list[Event]
+    icmp: list[tuple[Datagram, str | None]]
+    notes: list[FrameNote]
+    first_ns: int | None = None
+    last_ns: int | None = None
+    orphans: list[MessageRecord] = msgspec.field(default_factory=list)
+    capture_notes: list[CaptureNote] = msgspec.field(default_factory=list)
+
+
+Progress = Callable[[int, int], None]
+
+
+def analyze(
+    paths: Iterable[str],
+    *,
+    ike_ports: frozenset[int] = frozenset(),
+    opener: Opener | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Read captures and build their timeline.
+
+    Args:
+        paths: files, directories, globs or ``-`` for standard input.
+        ike_ports: UDP ports that carry IKE besides those that are recognised.
+        opener: a key ring, when there are keys.
+        progress: called with (files done, frames read) now and then.
+
+    A file that cannot be used is an entry of ``Analysis.errors``; the others are analysed.
+    """
+    sources, failures = open_all(paths)
+    pipeline = Pipeline(ike_ports=ike_ports)
+    correlator = Correlator(opener)
+    table = FlowTable()
+    run = _Run(pipeline, correlator, table)
+    for records in merge(sources):
+        run.counts.frames += len(records)
+        if len(records):
+            run.span(int(records.time_ns.min()), int(records.time_ns.max()))
+        columns, datagrams = classify(records, pipeline)
+        run.take(columns, datagrams)
+        if progress is not None:
+            progress(records.file, run.counts.frames)
+    run.take_datagrams(pipeline.finish())
+    facts, broken = usable(sources)
+    return run.finish(facts, [*failures, *broken])
+
+
+class _Run:
+    """One analysis while it is going on."""
+
+    def __init__(self, pipeline: Pipeline, correlator: Correlator, table: FlowTable) -> None:
+        self.pipeline = pipeline
+        self.correlator = correlator
+        self.table = table
+        self.counts = Counts()
+        self.bugs: list[FrameNote] = []
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+
+    def span(self, first: int, last: int) -> None:
+        self.first_ns = first if self.first_ns is None else min(self.first_ns, first)
+        self.last_ns = last if self.last_ns is None else max(self.last_ns, last)
+
+    def take(self, columns: Columns, datagrams: list[Datagram]) -> None:
+        self.counts.esp += int(np.count_nonzero(columns.kind == int(Kind.ESP)))
+        self.counts.ah += int(np.count_nonzero(columns.kind == int(Kind.AH)))
+        self.counts.keepalive += int(np.count_nonzero(columns.kind == int(Kind.KEEPALIVE)))
+        self.table.update(columns)
+        self.take_datagrams(datagrams)
+
+    def take_datagrams(self, datagrams: list[Datagram]) -> None:
+        for datagram in datagrams:
+            self._count(datagram)
+            if datagram.duplicate_of is not None:
+                continue
+            try:
+                self.correlator.feed(datagram)
+            except Exception as fault:  # noqa: BLE001 (the one outer guard: see notes "internal.dissector-bug")
+                self._bug(datagram, fault)
+
+    def _bug(self, datagram: Datagram, fault: Exception) -> None:
+        if len(self.bugs) < MAX_BUGS:
+            text = f"{type(fault).__name__} while reading this frame; please report it with the frame"
+            self.bugs.append(FrameNote(datagram.file, datagram.frame, Note("internal.dissector-bug", text)))
+
+    def _count(self, datagram: Datagram) -> None:
+        counts = self.counts
+        if datagram.duplicate_of is not None:
+            counts.duplicates += 1
+        elif datagram.kind == Kind.IKE:
+            major = datagram.payload[17] >> 4 if len(datagram.payload) > 17 else 2  # noqa: PLR2004
+            counts.ikev1 += major == 1
+            counts.ikev2 += major != 1
+        elif datagram.kind == Kind.ICMP:
+            counts.icmp += 1
+        elif datagram.kind == Kind.FRAGMENT:
+            counts.fragments += 1
+        elif datagram.kind == Kind.IPCOMP:
+            counts.ipcomp += 1
+        elif datagram.kind == Kind.WESP:
+            counts.wesp += 1
+        elif datagram.kind == Kind.UNREADABLE:
+            counts.unreadable += 1
+
+    def finish(self, files: list[FileFacts], errors: list[UnusableFile]) -> Analysis:
+        trackers = self.correlator.finish()
+        flows = self.table.flows()
+        sas, bindings = bind_flows(settle(trackers), flows)
+        return Analysis(
+            files=files,
+            errors=errors,
+            counts=self.counts,
+            ike_sas=tuple(sas),
+            flows=flows,
+            bindings=bindings,
+            events=sorted(self.correlator.events, key=lambda event: event.time_ns),
+            icmp=[(datagram, None if sa is None else sa.id) for datagram, sa in self.correlator.icmp],
+            notes=[*self.bugs, *_notes(sas), *_orphan_notes(self.correlator.unreadable)],
+            first_ns=self.first_ns,
+            last_ns=self.last_ns,
+            orphans=self.correlator.unreadable,
+            capture_notes=list(self.pipeline.notes),
+        )
+
+
+def _notes(sas: list[IkeSa]) -> list[FrameNote]:
+    """The dissector's notes of every message, first transmissions only."""
+    found = []
+    for sa in sas:
+        for exchange in sa.exchanges:
+            for record in exchange.records:
+                found += _record_notes(record)
+    return sorted(found, key=lambda each: (each.file, each.frame))
+
+
+def _record_notes(record: MessageRecord) -> list[FrameNote]:
+    notes = [*record.message.notes, *(record.assembled.notes if record.assembled is not None else ())]
+    if record.opening is not None:
+        notes += record.opening.notes
+    return [FrameNote(record.datagram.file, record.frame, note) for note in notes]
+
+
+def _orphan_notes(records: list[MessageRecord]) -> list[FrameNote]:
+    return [note for record in records for note in _record_notes(record)]

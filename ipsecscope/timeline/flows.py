@@ -1,0 +1,277 @@
+"""ESP and AH flows: one per (destination, protocol, SPI), folded from columns, so memory grows with SAs, not packets.
+
+A multicast SA has several senders that number on their own, so there the source is part of the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ipsecscope.capture.columns import Columns
+from ipsecscope.capture.datagrams import Encapsulation, Kind
+
+MAX_FLOWS = 1_000_000  # flows followed in one analysis
+MAX_RANGES = 4096  # ranges of sequence numbers kept per flow; the oldest are joined beyond it
+MAX_LENGTHS = 4096  # distinct packet lengths counted per flow
+MAX_GAPS = 64  # gaps listed per flow
+WRAP = 1 << 32
+_HIGH, _LOW = 0xC0000000, 0x40000000  # a step from above the first to below the second is a roll-over, not a reorder
+
+Int64s = npt.NDArray[np.int64]
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """The packets of one SA in one direction.
+
+    ``sources`` are the addresses and ports they came from, in order of appearance. Sequence numbers are as on the
+    wire but for ``rolled_over``, where they count on beyond 32 bits. ``lost`` are numbers between the first and the
+    highest that were never seen, ``duplicates`` are packets whose number was seen before, ``replayed`` those of them
+    that came after a higher number, ``reordered`` are first sightings below the highest. ``gaps`` are the missing
+    ranges (inclusive, at most ``MAX_GAPS``). ``lengths`` maps octets from the ESP or AH header on to packets.
+    """
+
+    id: str
+    protocol: str
+    encapsulation: str
+    src: str
+    dst: str
+    spi: int
+    packets: int
+    octets: int
+    first_ns: int
+    last_ns: int
+    first_frame: int
+    last_frame: int
+    file: int
+    first_seq: int
+    last_seq: int
+    lost: int
+    duplicates: int
+    reordered: int
+    replayed: int
+    rolled_over: bool
+    gaps: tuple[tuple[int, int], ...]
+    sources: tuple[tuple[str, int], ...]
+    ports: tuple[int, int]
+    longest_silence_ns: int
+    lengths: dict[int, int]
+    truncated: int = 0
+
+
+@dataclass(slots=True)
+class FlowFold:
+    """What is known so far of one flow."""
+
+    protocol: Kind
+    encapsulation: Encapsulation
+    src: str
+    dst: str
+    spi: int
+    ports: tuple[int, int]
+    first_ns: int
+    first_frame: int
+    file: int
+    order: int
+    packets: int = 0
+    octets: int = 0
+    last_ns: int = 0
+    last_frame: int = 0
+    highest: int = -1
+    first_seq: int = -1
+    duplicates: int = 0
+    reordered: int = 0
+    replayed: int = 0
+    truncated: int = 0
+    longest_silence_ns: int = 0
+    joined_ranges: int = 0
+    starts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # seen ranges of sequence numbers,
+    stops: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # inclusive and apart from each other
+    sources: dict[tuple[str, int], None] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
+
+    def update(self, columns: Columns, rows: Int64s) -> None:
+        """Take the rows (indices into ``columns``, in time order) of this flow."""
+        times = columns.time_ns[rows]
+        self._silence(times)
+        self.packets += len(rows)
+        self.octets += int(columns.length[rows].sum(dtype=np.int64))
+        self.truncated += int(np.count_nonzero(columns.missing[rows]))
+        self.last_ns, self.last_frame = int(times[-1]), int(columns.frame[rows[-1]])
+        self._learn_sources(columns, rows)
+        lengths, counts = np.unique(columns.length[rows], return_counts=True)
+        for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
+            if length in self.lengths or len(self.lengths) < MAX_LENGTHS:
+                self.lengths[length] = self.lengths.get(length, 0) + count
+        self._sequence(self._extended(columns.seq[rows].astype(np.int64)))
+
+    def _silence(self, times: Int64s) -> None:
+        steps = np.diff(times, prepend=self.last_ns if self.packets else times[0])
+        self.longest_silence_ns = max(self.longest_silence_ns, int(steps.max()))
+
+    def _learn_sources(self, columns: Columns, rows: Int64s) -> None:
+        pairs = np.unique(np.stack((columns.src[rows].astype(np.int64), columns.sport[rows].astype(np.int64))), axis=1)
+        known = [(columns.addresses[src], port) for src, port in pairs.T.tolist()]
+        if any(pair not in self.sources for pair in known):
+            order = {pair: index for index, pair in enumerate(known)}
+            for row in rows.tolist():  # order of appearance, and only when something is new
+                pair = (columns.addresses[int(columns.src[row])], int(columns.sport[row]))
+                if order.pop(pair, None) is not None:
+                    self.sources[pair] = None
+                if not order:
+                    break
+
+    def _extended(self, seq: Int64s) -> Int64s:
+        """Sequence numbers that count on over a roll-over of 32 bits (RFC 4303 3.3.3 and appendix A)."""
+        high, low = divmod(self.highest, WRAP) if self.highest >= 0 else (0, 0)
+        before = np.maximum.accumulate(np.concatenate(([low >= _HIGH], seq >= _HIGH)))[:-1]
+        extended = seq + WRAP * (high + (before & (seq < _LOW)).astype(np.int64))
+        if high and low < _LOW:
+            extended = np.where(seq >= _HIGH, extended - WRAP, extended)
+        return extended
+
+    def _sequence(self, seq: Int64s) -> None:
+        if self.first_seq < 0:
+            self.first_seq = int(seq[0])
+        running = np.maximum.accumulate(np.concatenate(([self.highest], seq)))
+        late = seq < running[:-1]
+        fresh = np.zeros(len(seq), bool)
+        fresh[np.unique(seq, return_index=True)[1]] = True
+        repeated = ~fresh | self._seen(seq)
+        self.duplicates += int(np.count_nonzero(repeated))
+        self.replayed += int(np.count_nonzero(repeated & late))
+        self.reordered += int(np.count_nonzero(late & ~repeated))
+        self.highest = int(running[-1])
+        self._remember(np.unique(seq))
+
+    def _seen(self, seq: Int64s) -> npt.NDArray[np.bool_]:
+        if not len(self.starts):
+            return np.zeros(len(seq), bool)
+        index = np.searchsorted(self.starts, seq, side="right") - 1
+        return (index >= 0) & (seq <= self.stops[np.maximum(index, 0)])
+
+    def _remember(self, seq: Int64s) -> None:
+        """Join sorted distinct numbers to the ranges seen so far."""
+        breaks = np.flatnonzero(np.diff(seq) > 1)
+        starts = np.concatenate((self.starts, seq[np.concatenate(([0], breaks + 1))]))
+        stops = np.concatenate((self.stops, seq[np.concatenate((breaks, [len(seq) - 1]))]))
+        order = np.argsort(starts, kind="stable")
+        starts, reach = starts[order], np.maximum.accumulate(stops[order])
+        heads = np.concatenate(([True], starts[1:] > reach[:-1] + 1))
+        self.starts = starts[heads]
+        self.stops = reach[np.concatenate((np.flatnonzero(heads)[1:] - 1, [len(starts) - 1]))]
+        if len(self.starts) > MAX_RANGES:
+            excess = len(self.starts) - MAX_RANGES
+            self.joined_ranges += excess
+            self.starts = np.concatenate((self.starts[:1], self.starts[excess + 1 :]))
+            self.stops = self.stops[excess:]
+
+    def freeze(self, identifier: str) -> Flow:
+        """The value of this flow as it stands."""
+        gaps = [(int(a) + 1, int(b) - 1) for a, b in zip(self.stops[:-1], self.starts[1:], strict=True)]
+        lost = sum(stop - start + 1 for start, stop in gaps)
+        return Flow(
+            id=identifier,
+            protocol=self.protocol.name,
+            encapsulation=self.encapsulation.name.lower(),
+            src=self.src,
+            dst=self.dst,
+            spi=self.spi,
+            packets=self.packets,
+            octets=self.octets,
+            first_ns=self.first_ns,
+            last_ns=self.last_ns,
+            first_frame=self.first_frame,
+            last_frame=self.last_frame,
+            file=self.file,
+            first_seq=self.first_seq,
+            last_seq=self.highest,
+            lost=lost,
+            duplicates=self.duplicates,
+            reordered=self.reordered,
+            replayed=self.replayed,
+            rolled_over=self.highest >= WRAP,
+            gaps=tuple(gaps[:MAX_GAPS]),
+            sources=tuple(self.sources),
+            ports=self.ports,
+            longest_silence_ns=self.longest_silence_ns,
+            lengths=dict(sorted(self.lengths.items())),
+            truncated=self.truncated,
+        )
+
+
+class FlowTable:
+    """All flows of an analysis, folded one window of columns at a time."""
+
+    def __init__(self) -> None:
+        self._folds: dict[tuple[str, str, int, int], FlowFold] = {}
+        self._multicast: dict[str, bool] = {}
+        self.keepalives = 0
+        self.dropped = 0  # packets of flows beyond MAX_FLOWS
+
+    def update(self, columns: Columns) -> None:
+        """Take one window; its rows are in time order."""
+        self.keepalives += int(np.count_nonzero(columns.kind == int(Kind.KEEPALIVE)))
+        rows = np.flatnonzero((columns.kind == int(Kind.ESP)) | (columns.kind == int(Kind.AH)))
+        if not len(rows):
+            return
+        for group in self._groups(columns, rows):
+            self._fold(columns, group)
+
+    def _groups(self, columns: Columns, rows: Int64s) -> Iterator[Int64s]:
+        """The rows of each (source, destination, protocol, SPI), each group in time order."""
+        keys = np.stack(
+            (
+                columns.src[rows].astype(np.int64),
+                columns.dst[rows].astype(np.int64),
+                columns.kind[rows].astype(np.int64) << 32 | columns.spi[rows].astype(np.int64),
+            )
+        )
+        multicast = np.array([self._is_multicast(address) for address in columns.addresses], bool)
+        keys[0][~multicast[columns.dst[rows]]] = -1
+        order = np.lexsort(keys)
+        ordered = keys[:, order]
+        borders = np.flatnonzero((ordered[:, 1:] != ordered[:, :-1]).any(axis=0)) + 1
+        groups = [rows[np.sort(group)] for group in np.split(order, borders)]
+        groups.sort(key=lambda group: int(group[0]))
+        return iter(groups)
+
+    def _is_multicast(self, address: str) -> bool:
+        known = self._multicast.get(address)
+        if known is None:
+            known = self._multicast[address] = ip_address(address).is_multicast
+        return known
+
+    def _fold(self, columns: Columns, rows: Int64s) -> None:
+        first = int(rows[0])
+        src, dst = columns.addresses[int(columns.src[first])], columns.addresses[int(columns.dst[first])]
+        kind, spi = Kind(int(columns.kind[first])), int(columns.spi[first])
+        key = (src if self._is_multicast(dst) else "", dst, int(kind), spi)
+        fold = self._folds.get(key)
+        if fold is None:
+            if len(self._folds) >= MAX_FLOWS:
+                self.dropped += len(rows)
+                return
+            fold = self._folds[key] = FlowFold(
+                protocol=kind,
+                encapsulation=Encapsulation(int(columns.encapsulation[first])),
+                src=src,
+                dst=dst,
+                spi=spi,
+                ports=(int(columns.sport[first]), int(columns.dport[first])),
+                first_ns=int(columns.time_ns[first]),
+                first_frame=int(columns.frame[first]),
+                file=int(columns.file[first]),
+                order=len(self._folds),
+            )
+        fold.update(columns, rows)
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The flows in order of appearance, numbered from ``flow-1``."""
+        folds = sorted(self._folds.values(), key=lambda fold: (fold.first_ns, fold.order))
+        return tuple(fold.freeze(f"flow-{number}") for number, fold in enumerate(folds, 1))

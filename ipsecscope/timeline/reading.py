@@ -1,0 +1,63 @@
+"""Opening what the user named: every capture that can be used, and one line for each that cannot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from ipsecscope.capture.files import CaptureReader
+from ipsecscope.capture.records import CaptureError, FileFacts, Records
+from ipsecscope.capture.sources import expand
+from ipsecscope.capture.stream import WINDOW
+
+
+class UnusableFile(Exception):
+    """A capture cannot be used. ``name`` is the file, ``reason`` why; ``str()`` is both on one line."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+        self.reason = text.removeprefix(f"{name}: ")
+
+
+class Source(CaptureReader):
+    """A capture whose failure on the way ends only itself: what was read stays, the reason is kept in ``failure``."""
+
+    failure: UnusableFile | None = None
+
+    def windows(self, window: int = WINDOW) -> Iterator[Records]:
+        """All records, up to the fault if there is one."""
+        try:
+            yield from super().windows(window)
+        except CaptureError as error:
+            self.failure = UnusableFile(self.facts.name, str(error))
+
+
+def open_all(paths: Iterable[str]) -> tuple[list[Source], list[UnusableFile]]:
+    """Open every capture that the arguments name, in their order; files, folders, patterns and ``-``."""
+    sources: list[Source] = []
+    failures: list[UnusableFile] = []
+    for path in paths:
+        try:
+            names = expand([path])
+        except CaptureError as error:
+            failures.append(UnusableFile(path, str(error)))
+            continue
+        for name in names:
+            try:
+                sources.append(_open(name, len(sources)))
+            except CaptureError as error:
+                failures.append(UnusableFile(name, str(error)))
+    return sources, failures
+
+
+def _open(name: str, file: int) -> Source:
+    if name == "-":
+        return Source(sys.stdin.buffer, file=file, name="-")
+    return Source(name, file=file)
+
+
+def usable(sources: Iterable[Source]) -> tuple[list[FileFacts], list[UnusableFile]]:
+    """After reading: the facts of the files that gave something, and those that failed on the way."""
+    failures = [source.failure for source in sources if source.failure is not None]
+    return [source.facts for source in sources if source.failure is None or source.facts.frames], failures
