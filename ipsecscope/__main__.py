@@ -8,11 +8,11 @@ import sys
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
-        from ipsecscope import __version__  # noqa: PLC0415
+        from ipsecscope import __version__
 
         sys.stdout.write(f"ipsecscope {__version__}\n")
         return
-    from ipsecscope.cli import run  # noqa: PLC0415
+    from ipsecscope.cli import run
 
     run()
 

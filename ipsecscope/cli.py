@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
 os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help: it starts twice as fast and pipes well
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy: no thread pool for sums of a few columns
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ipsecscope.reports.document import Note
 
 OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL = 0, 1, 2, 3, 70
 
@@ -31,7 +36,7 @@ app = typer.Typer(
 )
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """Output formats of analyze."""
 
     text = "text"
@@ -41,10 +46,15 @@ class Format(str, Enum):
 
 Files = Annotated[
     list[str],
-    typer.Argument(help="Capture files, directories, globs, or - for standard input.", metavar="FILE...", show_default=False),
+    typer.Argument(
+        help="Capture files, directories, globs, or - for standard input.", metavar="FILE...", show_default=False
+    ),
 ]
 IkePorts = Annotated[
-    list[int] | None, typer.Option("--ike-port", help="A UDP port that carries IKE; repeat for several.", metavar="PORT", min=1, max=65535)
+    list[int] | None,
+    typer.Option(
+        "--ike-port", help="A UDP port that carries IKE; repeat for several.", metavar="PORT", min=1, max=65535
+    ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file if it exists.")]
@@ -61,7 +71,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Shared options."""
     del version
@@ -101,27 +113,31 @@ def analyze(
 
 @app.command(epilog="Examples:  ipsecscope dissect tunnel.pcap --frame 3  |  ipsecscope dissect tunnel.pcap | less")
 def dissect(
-    file: Annotated[str, typer.Argument(help="A capture file, or - for standard input.", metavar="FILE", show_default=False)],
-    frame: Annotated[list[int] | None, typer.Option("--frame", "-n", help="Only this frame; repeat for several.", metavar="N", min=1)] = None,
+    file: Annotated[
+        str, typer.Argument(help="A capture file, or - for standard input.", metavar="FILE", show_default=False)
+    ],
+    frame: Annotated[
+        list[int] | None, typer.Option("--frame", "-n", help="Only this frame; repeat for several.", metavar="N", min=1)
+    ] = None,
     hexdump: Annotated[bool, typer.Option("--hex", help="Show the octets of every message as well.")] = False,
     ike_port: IkePorts = None,
 ) -> None:
     """Show every field of every IPsec packet with its octets and the section that defines it."""
     from ipsecscope.reports.tree import write_trees
-    from ipsecscope.timeline.reading import UnusableFile
+    from ipsecscope.timeline.reading import UnusableFileError
 
     try:
         shown = write_trees(
             file, sys.stdout, frames=frozenset(frame or ()), ike_ports=frozenset(ike_port or ()), hexdump=hexdump
         )
-    except (OSError, UnusableFile) as error:
+    except (OSError, UnusableFileError) as error:
         _fail(str(error))
     if frame and not shown:
         _complain(f"{file}: no IPsec packet in frame {', '.join(map(str, frame))}")
 
 
-def _exit_code(notes: list[object], *, partial: bool) -> int:
-    if any(getattr(note, "kind", "") == "internal.dissector-bug" for note in notes):
+def _exit_code(notes: Iterable[Note], *, partial: bool) -> int:
+    if any(note.kind == "internal.dissector-bug" for note in notes):
         return INTERNAL
     return PARTIAL if partial else OK
 
@@ -142,7 +158,7 @@ class _progress:  # noqa: N801 (a context manager that reads like a function)
 
     STEP = 200_000
 
-    def __enter__(self) -> _progress:
+    def __enter__(self) -> Self:
         self.said = 0
         self.visible = sys.stderr.isatty()
         return self

@@ -27,7 +27,9 @@ print(sorted(name for name in {HEAVY!r} if name in sys.modules))
 
 
 def test_version_is_said() -> None:
-    result = subprocess.run([sys.executable, "-m", "ipsecscope", "--version"], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "ipsecscope", "--version"], capture_output=True, text=True, check=True
+    )
     assert result.stdout.startswith("ipsecscope ")
 
 

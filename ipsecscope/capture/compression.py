@@ -1,12 +1,15 @@
 """Compressed captures, told by their magic number: gzip, bzip2, xz, and with the extra ``compression`` zstd and lz4.
 
-Whatever can be unpacked before a fault is kept, to the octet where the input can be read twice; a bomb ends at a named limit.
+Whatever can be unpacked before a fault is kept, to the octet (bzip2: but one) where the input can be read twice or is
+short; a bomb ends at a named limit.
 """
 
 from __future__ import annotations
 
 import bz2
+import contextlib
 import importlib
+import io
 import lzma
 import zlib
 from collections.abc import Callable
@@ -26,6 +29,7 @@ MAX_DICTIONARY = 256 * 1024**2  # octets an xz or zstd stream may make the decod
 _INPUT = 8 * 1024
 _ZSTD_INPUT = 1024  # its decoder cannot bound its output: 1 KiB unpacks to 32 MiB at most (128 KiB per 4 octets)
 _STEP = 64 * 1024
+_REMEMBERED = 4 * 1024**2  # octets of input kept for a second approach to a fault in what can be read only once
 _STEP_ONCE = 1024  # when a fault cannot be approached a second time, it costs at most this much
 
 
@@ -119,6 +123,11 @@ CODECS = (
 MAGIC_SIZE = max(len(codec.magic) for codec in CODECS)
 
 
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that starts with ``head`` is compressed in a way that is read."""
+    return any(head.startswith(codec.magic) for codec in CODECS)
+
+
 class _Progress(msgspec.Struct):
     """Where the current member of an archive starts, and how many calls its decoder has had."""
 
@@ -138,6 +147,7 @@ class Unpacked:
         self._step_size = _STEP if again is not None else _STEP_ONCE
         self._decoder: Decoder = codec.decoder()
         self._progress = _Progress()
+        self._history = bytearray()  # the member's input so far, while it is short and cannot be read again
         self._input = b""  # taken from raw, not yet given to the decoder
         self._consumed = 0  # octets taken from raw
         self._produced = 0
@@ -162,6 +172,8 @@ class Unpacked:
             self._consumed += len(more)
             self._input += more
         data, self._input = self._input[:size], self._input[size:]
+        if self._again is None and len(self._history) <= _REMEMBERED:
+            self._history += data
         return data
 
     def _step(self) -> None:
@@ -169,9 +181,9 @@ class Unpacked:
         data = self._take() if decoder.needs_input else b""
         last = decoder.needs_input and not data
         try:
-            out = decoder.decompress(data, self._step_size)
+            out = decoder.decompress(data, self._step_size) or b""
         except Exception as why:  # noqa: BLE001 - five libraries, each with exceptions of its own
-            self._deliver(self._approach(data) if self._again is not None else b"")
+            self._deliver(self._approach(data))
             self._stop("capture.damaged", f"the {self._codec.name} stream is damaged: {' '.join(str(why).split())}")
             return
         self._progress.calls += 1
@@ -212,6 +224,7 @@ class Unpacked:
             self._decoder = self._codec.decoder()
             self._input = rest
             self._progress = _Progress(start=self._consumed - len(rest))
+            self._history.clear()
             return
         if rest:
             text = f"what follows the {self._codec.name} stream is not read"
@@ -220,22 +233,23 @@ class Unpacked:
 
     def _approach(self, data: bytes) -> bytes:
         """Unpack the failing member once more up to the failing call, then octet by octet up to the fault itself."""
-        again = cast("Seekable", self._again)
-        again.seek(self._progress.start)
+        again, start = self._again, self._progress.start
+        if again is None:
+            if len(self._history) > _REMEMBERED:
+                return b""
+            again, start = io.BytesIO(self._history), 0
+        again.seek(start)
         decoder = self._codec.decoder()
         for _ in range(self._progress.calls):
             given = again.read(self._codec.input_size) or b"" if decoder.needs_input else b""
             decoder.decompress(given, self._step_size)
         out = bytearray()
-        try:
-            while not decoder.needs_input:
-                out += decoder.decompress(b"", 1)
-            for octet in data:
-                out += decoder.decompress(bytes((octet,)), 1)
+        with contextlib.suppress(Exception):  # the fault, which the caller reports
+            for octet in (b"", *(bytes((octet,)) for octet in data)):
+                if octet or not decoder.needs_input:
+                    out += decoder.decompress(octet, 1) or b""
                 while not decoder.needs_input and not decoder.eof:
-                    out += decoder.decompress(b"", 1)
-        except Exception:  # noqa: BLE001 - the fault, reported by the caller
-            return bytes(out)
+                    out += decoder.decompress(b"", 1) or b""
         return bytes(out)
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self, cast
 
 import numpy as np
 
-from ipsecscope.capture.compression import unpack
+from ipsecscope.capture.compression import is_compressed, unpack
 from ipsecscope.capture.faults import Faults, refusal
 from ipsecscope.capture.link_types import READABLE, link_type_name
 from ipsecscope.capture.pcap import PcapReader, is_pcap
@@ -23,7 +23,8 @@ from ipsecscope.capture.pcapng import PcapngReader, is_pcapng
 from ipsecscope.capture.records import CaptureError, FileFacts, Frame, Records
 from ipsecscope.capture.stream import WINDOW, ByteStream, Prefixed, Raw, Seekable
 
-PROBE = 64 * 1024  # octets read to learn format and first time
+PROBE = 64 * 1024  # octets read to learn format and first time …
+PROBE_COMPRESSED = 4 * 1024 * 1024  # … and of a compressed file: bzip2 gives nothing before a block of 900 kB is whole
 
 _FOREIGN = (
     (b"snoop\x00\x00\x00", "a snoop capture"),
@@ -57,7 +58,7 @@ class _Opened:
         self.facts.compression = "+".join(layers)
         _require_capture(head, name, layers)
         stream = ByteStream(unpacked, faults, None if layers else again, window)
-        stream.advance(0)
+        stream.advance(0, PROBE)
         self.reader: PcapReader | PcapngReader
         self.reader = (PcapReader if is_pcap(head) else PcapngReader)(stream, faults, file)
         self.faults = faults
@@ -87,6 +88,7 @@ class CaptureReader:
         self._name = name or (source if isinstance(source, str) else "-")
         self._handle: BinaryIO | None = None
         self._rest: Raw | None = None
+        self._spent = False
         self.facts = FileFacts(self._name)
         self.start_ns: int | None = None
         self._probe()
@@ -96,6 +98,8 @@ class CaptureReader:
         handle = _open_file(self._source, self._name) if isinstance(self._source, str) else self._source
         try:
             head = _read_up_to(handle, PROBE)
+            if is_compressed(head):
+                head += _read_up_to(handle, PROBE_COMPRESSED - len(head))
         except OSError as why:
             raise refusal(self._name, f"cannot be read: {why.strerror or why}") from None
         finally:
@@ -104,10 +108,8 @@ class CaptureReader:
         if not handle.closed:
             self._rest = Prefixed(head, handle)
             self._handle = handle if isinstance(self._source, str) else None
-        self._learn(_Opened(io.BytesIO(head), self._name, again=None, file=self._file, window=PROBE))
-
-    def _opened(self, handle: BinaryIO, window: int) -> _Opened:
-        return _Opened(handle, self._name, again=cast("Seekable", handle), file=self._file, window=window)
+        start = io.BytesIO(head)
+        self._learn(_Opened(start, self._name, again=start, file=self._file, window=PROBE))
 
     def _learn(self, opened: _Opened) -> None:
         """Take format and first time from a look at the start; the notes belong to the real reading."""
@@ -127,9 +129,12 @@ class CaptureReader:
         handle: BinaryIO | None = None
         if self._rest is None:
             handle = _open_file(cast("str", self._source), self._name)
-            opened = self._opened(handle, window)
+            again = cast("Seekable", handle)
+            opened = _Opened(handle, self._name, again=again, file=self._file, window=window)
         else:
-            rest, self._rest = self._rest, Prefixed(b"", io.BytesIO())
+            if self._spent:
+                raise refusal(self._name, "cannot be read a second time")
+            rest, self._spent = self._rest, True
             opened = _Opened(rest, self._name, again=None, file=self._file, window=window)
         self.facts = opened.facts
         unknown: dict[int, int] = {}

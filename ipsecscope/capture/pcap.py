@@ -283,14 +283,19 @@ def _fitting(layout: Layout, stream: ByteStream) -> Layout:
     Some writers of the modified format used the standard magic number, and some of the standard format the other.
     """
     buffer = stream.buffer
-    sizes = (layout.header, *(size for size in _TRIED_HEADERS if size != layout.header))
-    for size in sizes:
-        tried = msgspec.structs.replace(layout, header=size)
-        starts, stop = walk(buffer, FILE_HEADER, tried)
-        rows = rows_at(buffer, np.array(starts[:4], np.int64), tried)
-        ends_well = stop == len(buffer) or len(starts) >= 3
-        if starts and ends_well and np.all(rows["fraction"] < tried.fractions):
-            secs = [int(sec) for sec in rows["sec"]]
-            if size == layout.header or all(is_near(sec, tuple(secs[:1])) for sec in secs):
-                return tried
-    return layout
+    if _follows(buffer, layout, 1):
+        return layout
+    others = (msgspec.structs.replace(layout, header=size) for size in _TRIED_HEADERS if size != layout.header)
+    return next((other for other in others if _follows(buffer, other, 2)), layout)
+
+
+def _follows(buffer: bytes, layout: Layout, least: int) -> bool:
+    """Whether at least ``least`` records follow each other up to the end of the window, or three in any case."""
+    starts, stop = walk(buffer, FILE_HEADER, layout)
+    rows = rows_at(buffer, np.array(starts[:4], np.int64), layout)
+    if len(starts) < least or not (stop == len(buffer) or len(starts) >= 3):
+        return False
+    if least == 1:
+        return bool(np.all(rows["fraction"] < layout.fractions))
+    near = all(is_near(int(sec), (int(rows["sec"][0]),)) for sec in rows["sec"])
+    return near and bool(np.all(rows["captured"] <= rows["original"]))

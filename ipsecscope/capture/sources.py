@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ipsecscope.capture.compression import CODECS
+from ipsecscope.capture.compression import is_compressed
 from ipsecscope.capture.faults import refusal
 from ipsecscope.capture.files import CaptureReader, check_openable
 from ipsecscope.capture.pcap import is_pcap
@@ -33,7 +33,7 @@ def looks_like_capture(path: str) -> bool:
             head = file.read(16)
     except (OSError, ValueError):
         return False
-    return is_pcap(head) or is_pcapng(head) or any(head.startswith(codec.magic) for codec in CODECS)
+    return is_pcap(head) or is_pcapng(head) or is_compressed(head)
 
 
 def expand(paths: Iterable[str | bytes | os.PathLike[str] | os.PathLike[bytes]]) -> list[str]:

@@ -91,10 +91,10 @@ class _CamelliaBlocks:
 
     def __init__(self, key: bytes) -> None:
         self._algorithm = Camellia(key)
-        self._ecb = Cipher(self._algorithm, modes.ECB()).encryptor()
+        self._ecb = Cipher(self._algorithm, modes.ECB()).encryptor()  # noqa: S305 (of counter blocks only)
 
     def counted(self, prefix: bytes, start: int, data: Buffer) -> bytes:
-        """``data`` under the key stream of the counter blocks prefix | start, prefix | start + 1 …"""
+        """``data`` under the key stream of counter blocks: ``prefix``, then ``start``, ``start`` + 1 and so on."""
         width = 16 - len(prefix)
         count = (len(data) + 15) // 16
         blocks = b"".join(prefix + number.to_bytes(width, "big") for number in range(start, start + count))

@@ -162,7 +162,7 @@ def skeyseed_ppk(row: PrfRow, ppk: Secret, sk_d: Secret) -> Secret:
     return Secret(prf_plus(row, ppk, sk_d.reveal(), row.key_size))
 
 
-def ppk_confirmation(row: PrfRow, ppk: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> bytes:
+def ppk_confirmation(row: PrfRow, ppk: Secret, *, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> bytes:
     """The PPK Confirmation of a PPK_IDENTITY_KEY notification, 8 octets, RFC 9867 section 3.1."""
     return prf(row, ppk, ni, nr, spi_i, spi_r)[:8]
 
@@ -170,7 +170,7 @@ def ppk_confirmation(row: PrfRow, ppk: Secret, ni: bytes, nr: bytes, spi_i: byte
 # -- keys of an IKE SA -------------------------------------------------------------------------------------------
 
 
-def expand_ike_keys(suite: IkeSuite, seed: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
+def expand_ike_keys(suite: IkeSuite, seed: Secret, *, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
     """{SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr), 7296 2.14."""
     of_prf = suite.prf.key_size
     of_integrity = suite.integrity.key_size if suite.integrity else 0
@@ -182,25 +182,30 @@ def expand_ike_keys(suite: IkeSuite, seed: Secret, ni: bytes, nr: bytes, spi_i: 
 
 
 def derive_ike_keys(
-    suite: IkeSuite, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes, g_ir: Secret | bytes
+    suite: IkeSuite, g_ir: Secret | bytes, *, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
 ) -> IkeKeys:
     """The keys of an IKE SA made by IKE_SA_INIT, RFC 7296 section 2.14."""
-    return expand_ike_keys(suite, skeyseed(suite.prf, ni, nr, g_ir), ni, nr, spi_i, spi_r)
+    seed = skeyseed(suite.prf, ni, nr, g_ir)
+    return expand_ike_keys(suite, seed, ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r)
 
 
 def next_ike_keys(
-    suite: IkeSuite, keys: IkeKeys, secret: Secret | bytes, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
+    suite: IkeSuite, sk_d: Secret, secret: Secret | bytes, *, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
 ) -> IkeKeys:
-    """The keys behind one more key exchange in IKE_INTERMEDIATE, RFC 9370 section 2.2.2. Nonces of IKE_SA_INIT."""
-    seed = skeyseed_additional(suite.prf, keys.sk_d, secret, ni, nr)
-    return expand_ike_keys(suite, seed, ni, nr, spi_i, spi_r)
+    """The keys behind one more key exchange in IKE_INTERMEDIATE, RFC 9370 section 2.2.2.
+
+    ``sk_d`` is the one before it; nonces and SPIs are those of IKE_SA_INIT.
+    """
+    seed = skeyseed_additional(suite.prf, sk_d, secret, ni, nr)
+    return expand_ike_keys(suite, seed, ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r)
 
 
 def rekey_ike_keys(
+    suite: IkeSuite,
     old_prf: PrfRow,
     old_sk_d: Secret,
-    suite: IkeSuite,
     secrets: Sequence[Secret | bytes],
+    *,
     ni: bytes,
     nr: bytes,
     spi_i: bytes,
@@ -210,12 +215,14 @@ def rekey_ike_keys(
 
     SKEYSEED comes from the old prf, the expansion from the new one. Nonces and SPIs are those of the new exchange.
     """
-    return expand_ike_keys(suite, skeyseed_rekey(old_prf, old_sk_d, secrets, ni, nr), ni, nr, spi_i, spi_r)
+    seed = skeyseed_rekey(old_prf, old_sk_d, secrets, ni, nr)
+    return expand_ike_keys(suite, seed, ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r)
 
 
-def resume_ike_keys(suite: IkeSuite, old_sk_d: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
+def resume_ike_keys(suite: IkeSuite, old_sk_d: Secret, *, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
     """The keys of an IKE SA resumed from a ticket, RFC 5723 section 5.1."""
-    return expand_ike_keys(suite, skeyseed_resumption(suite.prf, old_sk_d, ni, nr), ni, nr, spi_i, spi_r)
+    seed = skeyseed_resumption(suite.prf, old_sk_d, ni, nr)
+    return expand_ike_keys(suite, seed, ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r)
 
 
 def mix_ppk(row: PrfRow, ppk: Secret, keys: IkeKeys) -> IkeKeys:
@@ -231,7 +238,7 @@ def mix_ppk(row: PrfRow, ppk: Secret, keys: IkeKeys) -> IkeKeys:
 
 
 def derive_child_keymat(
-    row: PrfRow, sk_d: Secret, ni: bytes, nr: bytes, suite: ChildSuite, secrets: Sequence[Secret | bytes] = ()
+    row: PrfRow, sk_d: Secret, suite: ChildSuite, secrets: Sequence[Secret | bytes] = (), *, ni: bytes, nr: bytes
 ) -> ChildKeys:
     """KEYMAT = prf+ (SK_d, [SK(0) |] Ni | Nr [| SK(1) | … SK(n)]), RFC 7296 section 2.17 and RFC 9370 2.2.4.
 
@@ -256,7 +263,7 @@ def maced_id(row: PrfRow, sk_p: Secret, id_body: bytes) -> bytes:
 
 
 def signed_octets(
-    row: PrfRow, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes, intermediate: bytes = b""
+    row: PrfRow, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes, *, intermediate: bytes = b""
 ) -> bytes:
     """InitiatorSignedOctets or ResponderSignedOctets, RFC 7296 section 2.15.
 

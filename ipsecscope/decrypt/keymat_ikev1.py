@@ -19,12 +19,27 @@ DES_KEY_SIZE = 8
 
 # Keys with which DES encrypts as it decrypts, or undoes another key (RFC 2409 appendix A), parity bits included.
 WEAK_DES_KEYS = frozenset(
-    bytes.fromhex(digits)
-    for digits in (
-        "0101010101010101 1f1f1f1f0e0e0e0e e0e0e0e0f1f1f1f1 fefefefefefefefe "
-        "01fe01fe01fe01fe 1fe01fe00ef10ef1 01e001e001f101f1 1ffe1ffe0efe0efe 011f011f010e010e e0fee0fef1fef1fe "
-        "fe01fe01fe01fe01 e01fe01ff10ef10e e001e001f101f101 fe1ffe1ffe0efe0e 1f011f010e010e01 fee0fee0fef1fef1"
-    ).split()
+    map(
+        bytes.fromhex,
+        (
+            "0101010101010101",
+            "1f1f1f1f0e0e0e0e",
+            "e0e0e0e0f1f1f1f1",
+            "fefefefefefefefe",
+            "01fe01fe01fe01fe",
+            "1fe01fe00ef10ef1",
+            "01e001e001f101f1",
+            "1ffe1ffe0efe0efe",
+            "011f011f010e010e",
+            "e0fee0fef1fef1fe",
+            "fe01fe01fe01fe01",
+            "e01fe01ff10ef10e",
+            "e001e001f101f101",
+            "fe1ffe1ffe0efe0e",
+            "1f011f010e010e01",
+            "fee0fee0fef1fef1",
+        ),
+    )
 )
 
 
@@ -68,9 +83,7 @@ def derive_skeyids(row: PrfRow, skeyid: Secret, g_xy: Secret, cky_i: bytes, cky_
     skeyid_d = prf(row, skeyid, tail, b"\0")
     skeyid_a = prf(row, skeyid, skeyid_d, tail, b"\1")
     skeyid_e = prf(row, skeyid, skeyid_a, tail, b"\2")
-    return SkeyidKeys(
-        skeyid=skeyid, skeyid_d=Secret(skeyid_d), skeyid_a=Secret(skeyid_a), skeyid_e=Secret(skeyid_e)
-    )
+    return SkeyidKeys(skeyid=skeyid, skeyid_d=Secret(skeyid_d), skeyid_a=Secret(skeyid_a), skeyid_e=Secret(skeyid_e))
 
 
 def expand_key(row: PrfRow, key: Secret, size: int) -> Secret:
@@ -125,14 +138,14 @@ def phase_2_iv(row: PrfRow, last_phase_1_block: bytes, message_id: int, block_si
 
 
 def hash_i(
-    row: PrfRow, skeyid: Secret, g_xi: bytes, g_xr: bytes, cky_i: bytes, cky_r: bytes, sa_i: bytes, id_i: bytes
+    row: PrfRow, skeyid: Secret, *, g_xi: bytes, g_xr: bytes, cky_i: bytes, cky_r: bytes, sa_i: bytes, id_i: bytes
 ) -> bytes:
     """HASH_I = prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b), RFC 2409 section 5."""
     return prf(row, skeyid, g_xi, g_xr, cky_i, cky_r, sa_i, id_i)
 
 
 def hash_r(
-    row: PrfRow, skeyid: Secret, g_xi: bytes, g_xr: bytes, cky_i: bytes, cky_r: bytes, sa_i: bytes, id_r: bytes
+    row: PrfRow, skeyid: Secret, *, g_xi: bytes, g_xr: bytes, cky_i: bytes, cky_r: bytes, sa_i: bytes, id_r: bytes
 ) -> bytes:
     """HASH_R = prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b), RFC 2409 section 5."""
     return prf(row, skeyid, g_xr, g_xi, cky_r, cky_i, sa_i, id_r)
@@ -162,11 +175,12 @@ def hash_3(row: PrfRow, skeyid_a: Secret, message_id: int, ni: bytes, nr: bytes)
 def quick_mode_keymat(
     row: PrfRow,
     skeyid_d: Secret,
+    size: int,
+    *,
     protocol: int,
     spi: bytes,
     ni: bytes,
     nr: bytes,
-    size: int,
     g_xy: Secret | None = None,
 ) -> Secret:
     """KEYMAT of one SA: prf(SKEYID_d, [g(qm)^xy |] protocol | SPI | Ni_b | Nr_b), expanded, RFC 2409 section 5.5.
@@ -174,11 +188,11 @@ def quick_mode_keymat(
     Args:
         row: the prf of the ISAKMP SA.
         skeyid_d: its SKEYID_d.
+        size: octets wanted, encryption key and integrity key together.
         protocol: the protocol of the proposal (ESP, AH).
         spi: the SPI of this SA, chosen by the receiver: each direction has keys of its own.
         ni: nonce of the quick mode's initiator.
         nr: nonce of its responder.
-        size: octets wanted, encryption key and integrity key together.
         g_xy: the shared secret of the quick mode when it had KE payloads (perfect forward secrecy).
     """
     seed = (g_xy.reveal() if g_xy is not None else b"") + bytes((protocol,)) + spi + ni + nr
@@ -192,12 +206,13 @@ def quick_mode_keymat(
 def quick_mode_keys(
     row: PrfRow,
     skeyid_d: Secret,
+    suite: ChildSuite,
+    *,
     protocol: int,
     spi_to_initiator: bytes,
     spi_to_responder: bytes,
     ni: bytes,
     nr: bytes,
-    suite: ChildSuite,
     g_xy: Secret | None = None,
 ) -> ChildKeys:
     """The keys of both directions of one protocol of a quick mode: encryption first, then integrity.
@@ -207,15 +222,14 @@ def quick_mode_keys(
     sizes = suite.key_sizes
 
     def one_way(spi: bytes) -> tuple[Secret, ...]:
-        return quick_mode_keymat(row, skeyid_d, protocol, spi, ni, nr, sum(sizes), g_xy).split(*sizes)
+        keymat = quick_mode_keymat(row, skeyid_d, sum(sizes), protocol=protocol, spi=spi, ni=ni, nr=nr, g_xy=g_xy)
+        return keymat.split(*sizes)
 
     encryption_i, integrity_i = one_way(spi_to_responder)
     encryption_r, integrity_r = one_way(spi_to_initiator)
     return ChildKeys(
         encryption_i=encryption_i, integrity_i=integrity_i, encryption_r=encryption_r, integrity_r=integrity_r
     )
-
-
 
 
 def _with_odd_parity(key: bytes) -> bytes:

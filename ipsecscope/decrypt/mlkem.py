@@ -181,17 +181,13 @@ def _encrypt(ps: ParameterSet, public_key: bytes, message: bytes, coins: bytes) 
     ]
     second = _add(_inverse_ntt(_dot([_decode(piece, 12) for piece in encoded], mask)), noise[-1])
     second = _add(second, _decompress(_decode(message, 1), 1))
-    return b"".join(_encode(_compress(poly, ps.du), ps.du) for poly in first) + _encode(
-        _compress(second, ps.dv), ps.dv
-    )
+    return b"".join(_encode(_compress(poly, ps.du), ps.du) for poly in first) + _encode(_compress(second, ps.dv), ps.dv)
 
 
 def _decrypt(ps: ParameterSet, secret: list[Polynomial], ciphertext: bytes) -> bytes:
     """FIPS 203 algorithm 15."""
     cut = 32 * ps.du * ps.k
-    first = [
-        _ntt(_decompress(_decode(piece, ps.du), ps.du)) for piece in _pieces(ciphertext[:cut], 32 * ps.du)
-    ]
+    first = [_ntt(_decompress(_decode(piece, ps.du), ps.du)) for piece in _pieces(ciphertext[:cut], 32 * ps.du)]
     product = _inverse_ntt(_dot(secret, first))
     second = _decompress(_decode(ciphertext[cut:], ps.dv), ps.dv)
     difference = [(value - other) % Q for value, other in zip(second, product, strict=True)]

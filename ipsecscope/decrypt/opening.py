@@ -85,9 +85,9 @@ def open_ike_v2(
     sk_offset: int,
     encryption: EncryptionRow,
     sk_e: Secret,
+    *,
     integrity: IntegrityRow | None = None,
     sk_a: Secret | None = None,
-    *,
     header_size: int = SK_HEADER_SIZE,
 ) -> OpenedBody | Refused:
     """Open the SK or SKF payload of an IKEv2 message, RFC 7296 section 3.14, RFC 5282 and RFC 7383 section 2.5.
@@ -185,7 +185,8 @@ def open_ike_v1(message: bytes, encryption: EncryptionRow, key: Secret, iv: byte
     first_payload = message[16]
     if not _looks_like_payloads(plaintext, first_payload, len(plaintext), IsakmpPayloadType, reserved=0xFF):
         return Refused(
-            Reason.BAD_PLAINTEXT, "no payloads come out of it: check the encryption key, or a message before it is missing"
+            Reason.BAD_PLAINTEXT,
+            "no payloads come out of it: check the encryption key, or a message before it is missing",
         )
     stop = _end_of_chain(plaintext, first_payload)
     return OpenedBody(

@@ -52,8 +52,8 @@ class AhVerified(msgspec.Struct, frozen=True, kw_only=True):
     is_truncated: bool = False
 
 
-class _Malformed(Exception):
-    """The IP packet cannot be walked to its AH header."""
+class UncoverableError(Exception):
+    """The IP packet cannot be walked to its AH header, or is not whole."""
 
 
 class AhVerifier:
@@ -79,7 +79,7 @@ class AhVerifier:
         """Verify one IPv4 or IPv6 packet, from its IP header to its end, its IP fragments joined."""
         try:
             prepared, at = _prepared(packet)
-        except _Malformed as why:
+        except UncoverableError as why:
             fragment = str(why) == FRAGMENT
             return Refused(Reason.IP_FRAGMENT if fragment else Reason.MALFORMED, str(why))
         icv_at, stop = at + ICV_OFFSET, at + (prepared[at + 1] + 2) * 4
@@ -129,7 +129,7 @@ def seal_ah(packet: bytes, sa: AhSa, esn_high: int | None = None, iv: bytes = b"
     """
     try:
         prepared, at = _prepared(packet)
-    except _Malformed as why:
+    except UncoverableError as why:
         raise ValueError(str(why)) from None
     size, icv_at = sa.integrity.icv_size, at + ICV_OFFSET
     if icv_at + size > at + (prepared[at + 1] + 2) * 4:
@@ -151,11 +151,11 @@ FRAGMENT = "a fragment: the packet must be joined before its ICV can be checked"
 def _prepared(packet: bytes) -> tuple[bytearray, int]:
     """The packet with its mutable fields set to zero (the ICV is not touched), and where its AH header starts."""
     if not packet:
-        raise _Malformed("no IP header")
+        raise UncoverableError("no IP header")
     out = bytearray(packet)
     at = _prepare_ipv4(out) if packet[0] >> 4 == 4 else _prepare_ipv6(out)
     if len(out) < at + ICV_OFFSET or len(out) < at + (out[at + 1] + 2) * 4:
-        raise _Malformed("the AH header does not fit the packet")
+        raise UncoverableError("the AH header does not fit the packet")
     return out, at
 
 
@@ -164,11 +164,11 @@ def _prepare_ipv4(out: bytearray) -> int:
     header_size = (out[0] & 15) * 4
     total = int.from_bytes(out[2:4], "big")
     if len(out) < IPV4_MINIMUM or not IPV4_MINIMUM <= header_size <= total <= len(out):
-        raise _Malformed("the IPv4 header does not fit the packet")
+        raise UncoverableError("the IPv4 header does not fit the packet")
     if out[9] != IpProtocol.AH:
-        raise _Malformed("there is no AH behind the IPv4 header")
+        raise UncoverableError("there is no AH behind the IPv4 header")
     if int.from_bytes(out[6:8], "big") & 0x3FFF:
-        raise _Malformed(FRAGMENT)
+        raise UncoverableError(FRAGMENT)
     del out[total:]  # what Ethernet padded
     out[1] = 0  # DSCP and ECN
     out[6:9] = bytes(3)  # flags, fragment offset, TTL
@@ -186,7 +186,7 @@ def _prepare_options(out: bytearray, stop: int) -> None:
             continue
         length = out[at + 1] if at + 1 < stop else 0
         if length < 2 or at + length > stop:
-            raise _Malformed("an IPv4 option does not fit the header")
+            raise UncoverableError("an IPv4 option does not fit the header")
         if kind in SOURCE_ROUTES and length >= 7 and out[at + 2] <= length:
             out[16:20] = out[at + length - 4 : at + length]  # not there yet: the ICV covers the final destination
         if kind not in IMMUTABLE_OPTIONS:
@@ -198,7 +198,7 @@ def _prepare_ipv6(out: bytearray) -> int:
     """RFC 4302 section 3.3.3.1.2."""
     stop = IPV6_HEADER_SIZE + int.from_bytes(out[4:6], "big")
     if out[0] >> 4 != 6 or not IPV6_HEADER_SIZE <= stop <= len(out):
-        raise _Malformed("the IP header does not fit the packet")
+        raise UncoverableError("the IP header does not fit the packet")
     del out[stop:]
     kind, at = out[6], IPV6_HEADER_SIZE
     out[:4] = b"\x60\0\0\0"  # traffic class and flow label
@@ -207,7 +207,7 @@ def _prepare_ipv6(out: bytearray) -> int:
         if kind == IpProtocol.AH:
             return at
         if kind == IpProtocol.IPV6_FRAG:
-            raise _Malformed(FRAGMENT)
+            raise UncoverableError(FRAGMENT)
         if kind not in (IpProtocol.HOPOPT, IpProtocol.IPV6_OPTS, IpProtocol.IPV6_ROUTE) or at + 8 > stop:
             break
         size = (out[at + 1] + 1) * 8
@@ -218,7 +218,7 @@ def _prepare_ipv6(out: bytearray) -> int:
         else:
             _prepare_ipv6_options(out, at + 2, at + size)
         kind, at = out[at], at + size
-    raise _Malformed("there is no AH among the IPv6 headers")
+    raise UncoverableError("there is no AH among the IPv6 headers")
 
 
 def _prepare_ipv6_options(out: bytearray, at: int, stop: int) -> None:
@@ -229,7 +229,7 @@ def _prepare_ipv6_options(out: bytearray, at: int, stop: int) -> None:
             continue
         length = out[at + 1] if at + 1 < stop else stop
         if at + 2 + length > stop:
-            raise _Malformed("an IPv6 option does not fit its header")
+            raise UncoverableError("an IPv6 option does not fit its header")
         if out[at] & MAY_CHANGE:
             out[at + 2 : at + 2 + length] = bytes(length)
         at += 2 + length

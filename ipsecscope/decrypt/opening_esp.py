@@ -84,7 +84,7 @@ class EspOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_default_padding(self) -> bool:
-        """Whether the padding is 1, 2, 3 …"""
+        """Whether the padding counts 1, 2, 3 as RFC 4303 section 2.4 has it."""
         return self.padding == DEFAULT_PADDING[: len(self.padding)]
 
 

@@ -38,11 +38,7 @@ def _number(octets: bytes, at: int) -> int:
 
 
 def _is_ipv4(packet: bytes) -> bool:
-    return (
-        len(packet) >= 20
-        and packet[0] >> 4 == 4
-        and 20 <= (packet[0] & 15) * 4 <= _number(packet, 2) <= len(packet)
-    )
+    return len(packet) >= 20 and packet[0] >> 4 == 4 and 20 <= (packet[0] & 15) * 4 <= _number(packet, 2) <= len(packet)
 
 
 def _is_ipv6(packet: bytes) -> bool:

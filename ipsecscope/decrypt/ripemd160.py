@@ -6,6 +6,7 @@ Slow (some tens of microseconds a block), and used only where ``hashlib`` has no
 from __future__ import annotations
 
 import struct
+from copy import copy
 from typing import Self
 
 MASK = 0xFFFFFFFF
@@ -73,9 +74,7 @@ def _compress(state: tuple[int, ...], block: bytes) -> tuple[int, ...]:
     words = struct.unpack("<16I", block)
     left = _line(state, words, LEFT_ORDER, LEFT_CONSTANTS)
     right = _line(state, words, RIGHT_ORDER, RIGHT_CONSTANTS)
-    return tuple(
-        (state[(index + 1) % 5] + left[(index + 2) % 5] + right[(index + 3) % 5]) & MASK for index in range(5)
-    )
+    return tuple((state[(index + 1) % 5] + left[(index + 2) % 5] + right[(index + 3) % 5]) & MASK for index in range(5))
 
 
 class Ripemd160:
@@ -102,9 +101,7 @@ class Ripemd160:
 
     def copy(self) -> Self:
         """An independent state."""
-        twin = type(self)()
-        twin._state, twin._rest, twin._length = self._state, self._rest, self._length
-        return twin
+        return copy(self)  # the state is values only
 
     def digest(self) -> bytes:
         """The hash of all octets so far."""

@@ -33,9 +33,9 @@ def seal_ike_v2(
     iv: bytes,
     encryption: EncryptionRow,
     sk_e: Secret,
+    *,
     integrity: IntegrityRow | None = None,
     sk_a: Secret | None = None,
-    *,
     padding: bytes | None = None,
 ) -> bytes:
     """A whole IKEv2 message with an Encrypted payload, RFC 7296 section 3.14 and RFC 5282.
@@ -67,12 +67,12 @@ def seal_ike_v1(payloads: bytes, encryption: EncryptionRow, key: Secret, iv: byt
 
 def seal_esp(
     sa: EspSa,
-    spi: int,
-    sequence_number: int,
     payload: bytes,
     next_header: int,
-    iv: bytes = b"",
     *,
+    spi: int,
+    sequence_number: int,
+    iv: bytes = b"",
     esn_high: int | None = None,
     tfc_padding: int = 0,
     padding: bytes | None = None,
@@ -81,10 +81,10 @@ def seal_esp(
 
     Args:
         sa: algorithms and keys.
-        spi: the SPI.
-        sequence_number: the lower 32 bits.
         payload: what is protected.
         next_header: what that is.
+        spi: the SPI.
+        sequence_number: the lower 32 bits.
         iv: the IV in the packet; empty where the cipher has none or makes it from the sequence number (RFC 8750).
         esn_high: the upper 32 bits of the sequence number with extended sequence numbers, else None.
         tfc_padding: octets of traffic flow confidentiality padding behind the payload.

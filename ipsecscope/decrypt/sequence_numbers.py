@@ -37,9 +37,7 @@ class EsnTracker:
                 yield from range(ESN_FIRST_TRIALS, ESN_SEARCH_LIMIT)
             return
         high = self.highest >> 32
-        near = sorted(
-            (high - 1, high, high + 1), key=lambda value: abs(((value << 32) | low) - (self.highest or 0))
-        )
+        near = sorted((high - 1, high, high + 1), key=lambda value: abs(((value << 32) | low) - (self.highest or 0)))
         yield from (value for value in near if 0 <= value < HALF)
 
     def matched(self, low: int, high: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipsecscope.dissect.ikev1.notes import NOTES as IKEV1_NOTES
-from ipsecscope.dissect.ikev2.notes import NOTES as IKEV2_NOTES
+from ipsecscope.dissect.ikev2.notes import NOTE_KINDS as IKEV2_NOTES
 from ipsecscope.dissect.notes import NoteKind, Severity
 
 _ROWS = (
@@ -19,13 +19,15 @@ _ROWS = (
     NoteKind("payload.malformed", Severity.ERROR, "A payload that cannot be read as its type.", "7296 3.2"),
     NoteKind("payload.unknown", Severity.NOTE, "A payload type that the registry does not have.", "7296 2.5"),
     NoteKind("payload.critical-unknown", Severity.WARN, "An unknown payload with the critical bit.", "7296 2.5"),
-    NoteKind("capture.truncated", Severity.WARN, "The capture lacks the end of the packet; the sender is not to blame."),
+    NoteKind(
+        "capture.truncated", Severity.WARN, "The capture lacks the end of the packet; the sender is not to blame."
+    ),
     NoteKind("sk.no-key", Severity.CHAT, "Encrypted, and no key was given for it.", "7296 3.14"),
     NoteKind("sk.refused", Severity.ERROR, "Encrypted, and the key given does not open it.", "7296 3.14"),
     NoteKind("internal.dissector-bug", Severity.ERROR, "A fault of this program. Please report it."),
 )
 
-CATALOGUE: dict[str, NoteKind] = {row.id: row for row in (*_ROWS, *IKEV1_NOTES, *IKEV2_NOTES)}
+CATALOGUE: dict[str, NoteKind] = {row.id: row for row in (*_ROWS, *IKEV1_NOTES, *IKEV2_NOTES.values())}
 
 
 def severity_of(kind: str) -> Severity:

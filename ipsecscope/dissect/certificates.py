@@ -63,7 +63,7 @@ class Element(msgspec.Struct, frozen=True):
 
 def _header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Tag, start and stop of the content of the element at ``at``. Raises Asn1Error."""
-    if end - at < 2:  # noqa: PLR2004 (tag and length)
+    if end - at < 2:
         raise Asn1Error("an element is cut")
     tag, length = data[at], data[at + 1]
     if tag & 0x1F == 0x1F:
@@ -340,7 +340,7 @@ def _algorithm(data: bytes) -> str:
 def _pss_hash(parameters: list[Element]) -> str:
     """The hash of RSASSA-PSS-params (RFC 4055 section 3.1); SHA-1 is the default of the standard."""
     for item in elements(parameters[0].content) if parameters else ():
-        if item.tag == 0xA0:  # noqa: PLR2004 ([0] hashAlgorithm)
+        if item.tag == 0xA0:
             identifier = next(elements(one(item.content, SEQUENCE).content), Element(0, b""))
             number = dotted(identifier.content)
             return _HASHES.get(number, number)
@@ -400,8 +400,8 @@ def _guarded(read: Callable[[], _T]) -> _T | str:
 
 
 def _facts(der: bytes) -> CertificateFacts:
-    from cryptography import x509  # noqa: PLC0415 (dear to import, needed by few captures)
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
 
     certificate = x509.load_der_x509_certificate(der)
     key_type, key_size, key_info = "unreadable", None, b""
@@ -418,8 +418,8 @@ def _facts(der: bytes) -> CertificateFacts:
         subject=_subject(certificate.subject),
         issuer=_subject(certificate.issuer),
         serial=f"{certificate.serial_number:x}",
-        not_before=_time(lambda: certificate.not_valid_before_utc.isoformat()),
-        not_after=_time(lambda: certificate.not_valid_after_utc.isoformat()),
+        not_before=_time(certificate, "not_valid_before_utc"),
+        not_after=_time(certificate, "not_valid_after_utc"),
         key_type=key_type,
         key_size=key_size,
         signature_algorithm=_signature_algorithm(certificate),
@@ -430,9 +430,9 @@ def _facts(der: bytes) -> CertificateFacts:
     )
 
 
-def _time(read: Callable[[], str]) -> str:
-    """A time as text; an impossible date is said to be one."""
-    found = _guarded(read)
+def _time(certificate: x509.Certificate, name: str) -> str:
+    """One of the times as text; an impossible date is said to be one."""
+    found = _guarded(lambda: str(getattr(certificate, name).isoformat()))
     return found.replace("+00:00", "Z")
 
 
@@ -453,7 +453,7 @@ def _signature_algorithm(certificate: x509.Certificate) -> str:
 
 def _extensions(certificate: x509.Certificate) -> tuple[tuple[str, ...], bool]:
     """The subject alternative names and whether the certificate is a CA's; what cannot be read counts as absent."""
-    from cryptography import x509  # noqa: PLC0415
+    from cryptography import x509
 
     def read() -> tuple[tuple[str, ...], bool]:
         names: tuple[str, ...] = ()

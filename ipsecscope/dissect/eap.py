@@ -11,7 +11,7 @@ from enum import IntFlag
 from typing import Annotated, Any, ClassVar
 
 from ipsecscope.dissect.codepoints import CodePoint
-from ipsecscope.dissect.registry.eap import EapCode, EapType
+from ipsecscope.dissect.registry.eap import EapType
 from ipsecscope.dissect.wire import (
     REST,
     U8,
@@ -58,7 +58,7 @@ def data_class(data: bytes) -> type[EapData] | None:
 class Text(EapData, of=(EapType.IDENTITY, EapType.NOTIFICATION), rfc="3748 5.1"):
     """An identity or a notice, as UTF-8 text."""
 
-    type: Annotated[EapType, U8]
+    eap_type: Annotated[EapType, U8]
     text: Annotated[bytes, REST] = b""
 
     def summary(self) -> str:
@@ -69,7 +69,7 @@ class Text(EapData, of=(EapType.IDENTITY, EapType.NOTIFICATION), rfc="3748 5.1")
 class Token(EapData, of=(EapType.OTP, EapType.GTC), rfc="3748 5.5"):
     """A prompt, or in a response the one-time password or token itself, which is why it is never shown."""
 
-    type: Annotated[EapType, U8]
+    eap_type: Annotated[EapType, U8]
     message: Annotated[bytes, REST] = b""
 
     def summary(self) -> str:
@@ -80,7 +80,7 @@ class Token(EapData, of=(EapType.OTP, EapType.GTC), rfc="3748 5.5"):
 class Nak(EapData, of=EapType.NAK, rfc="3748 5.3.1"):
     """The methods the peer would rather use; 0 means none."""
 
-    type: Annotated[EapType, U8] = EapType.NAK
+    eap_type: Annotated[EapType, U8] = EapType.NAK
     data: Annotated[bytes, REST] = b""
 
     @property
@@ -96,7 +96,7 @@ class Nak(EapData, of=EapType.NAK, rfc="3748 5.3.1"):
 class Md5Challenge(EapData, of=EapType.MD5_CHALLENGE, rfc="3748 5.4"):
     """A challenge, or the MD5 over identifier, password and challenge."""
 
-    type: Annotated[EapType, U8] = EapType.MD5_CHALLENGE
+    eap_type: Annotated[EapType, U8] = EapType.MD5_CHALLENGE
     value_size: Annotated[int | None, U8, SizeOf("value")] = None
     value: Annotated[bytes, Sized("value_size")]
     name: Annotated[bytes, REST] = b""
@@ -109,7 +109,7 @@ class Md5Challenge(EapData, of=EapType.MD5_CHALLENGE, rfc="3748 5.4"):
 class Expanded(EapData, of=EapType.EXPANDED, rfc="3748 5.7"):
     """A method of a vendor; vendor 0 repeats the IETF's own types."""
 
-    type: Annotated[EapType, U8] = EapType.EXPANDED
+    eap_type: Annotated[EapType, U8] = EapType.EXPANDED
     vendor_id: Annotated[int, U24]
     vendor_type: Annotated[int, U32]
     vendor_data: Annotated[bytes, REST] = b""
@@ -172,12 +172,10 @@ def tls_records(data: bytes) -> Iterator[str]:
         at += 5 + size
 
 
-class TlsMethod(
-    EapData, of=(EapType.TLS, EapType.TTLS, EapType.PEAP, EapType.FAST, EapType.TEAP), rfc="5216 3.1"
-):
+class TlsMethod(EapData, of=(EapType.TLS, EapType.TTLS, EapType.PEAP, EapType.FAST, EapType.TEAP), rfc="5216 3.1"):
     """A message of a TLS-based method, or the acknowledgement of a fragment when there is no data."""
 
-    type: Annotated[EapType, U8]
+    eap_type: Annotated[EapType, U8]
     flags: Annotated[int, U8] = 0
     tls_data: Annotated[bytes, REST] = b""
 
@@ -199,7 +197,7 @@ class TlsMethod(
 class TlsMethodWithLength(EapData, rfc="5216 3.1"):
     """The first or only fragment of a TLS message, with the octets of the whole message."""
 
-    type: Annotated[EapType, U8]
+    eap_type: Annotated[EapType, U8]
     flags: Annotated[int, U8] = TlsFlags.LENGTH_INCLUDED
     tls_message_length: Annotated[int, U32]
     tls_data: Annotated[bytes, REST] = b""
@@ -232,7 +230,7 @@ class MsChapV2OpCode(CodePoint):
 class MsChapV2Challenge(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.1"):
     """The authenticator's challenge and name."""
 
-    type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
+    eap_type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
     op_code: Annotated[MsChapV2OpCode, U8] = MsChapV2OpCode.CHALLENGE
     ms_chapv2_id: Annotated[int, U8]
     ms_length: Annotated[int, U16]
@@ -248,7 +246,7 @@ class MsChapV2Challenge(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.1"):
 class MsChapV2Response(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.2"):
     """The peer's answer and name."""
 
-    type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
+    eap_type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
     op_code: Annotated[MsChapV2OpCode, U8] = MsChapV2OpCode.RESPONSE
     ms_chapv2_id: Annotated[int, U8]
     ms_length: Annotated[int, U16]
@@ -267,7 +265,7 @@ class MsChapV2Response(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.2"):
 class MsChapV2Verdict(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.3"):
     """Success (``S=… M=…``) or failure (``E=691 R=1 C=… V=3 M=…``), with its message."""
 
-    type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
+    eap_type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
     op_code: Annotated[MsChapV2OpCode, U8]
     ms_chapv2_id: Annotated[int, U8]
     ms_length: Annotated[int, U16]
@@ -281,14 +279,14 @@ class MsChapV2Verdict(EapData, rfc="draft-kamath-pppext-eap-mschapv2 2.3"):
 class MsChapV2(EapData, of=EapType.MS_EAP_AUTHENTICATION, rfc="draft-kamath-pppext-eap-mschapv2 2"):
     """An operation without layout of its own: an acknowledgement, or a change of password."""
 
-    type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
+    eap_type: Annotated[EapType, U8] = EapType.MS_EAP_AUTHENTICATION
     op_code: Annotated[MsChapV2OpCode, U8]
     rest: Annotated[bytes, REST] = b""
 
     @classmethod
     def variant(cls, data: bytes) -> type[EapData]:
         """The layout of the operation; a lone operation code is an acknowledgement."""
-        return _MSCHAPV2.get(data[1], cls) if len(data) > 2 else cls  # noqa: PLR2004 (type and code alone)
+        return _MSCHAPV2.get(data[1], cls) if len(data) > 2 else cls
 
     def summary(self) -> str:
         """The operation."""
@@ -404,7 +402,7 @@ class AkaAttribute(Struct, rfc="4187 8.1"):
 class Aka(EapData, of=(EapType.SIM, EapType.AKA, EapType.AKA_PRIME), rfc="4187 8.1"):
     """A message of EAP-SIM, EAP-AKA or EAP-AKA'."""
 
-    type: Annotated[EapType, U8]
+    eap_type: Annotated[EapType, U8]
     subtype: Annotated[AkaSubtype, U8]
     reserved: Annotated[int, U16] = 0
     attributes: Annotated[tuple[AkaAttribute, ...], Array(AkaAttribute)] = ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from ipsecscope.dissect import ikev1, ikev2
+from ipsecscope.dissect import ikev1
 from ipsecscope.dissect.body import Body, Ikev2Body
 from ipsecscope.dissect.chain import Context, Payload, PayloadFamily
 from ipsecscope.dissect.header import Header
+from ipsecscope.dissect.ikev1 import checks as ikev1_checks
+from ipsecscope.dissect.ikev2 import checks as ikev2_checks
 from ipsecscope.dissect.notes import Note
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, PayloadType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
@@ -39,3 +39,11 @@ IKEV1 = PayloadFamily(
     body_class=_ikev1_class,
     ends_chain=frozenset(),
 )
+
+
+def body_notes(payloads: tuple[Payload, ...], header: Header | None, family: PayloadFamily) -> list[Note]:
+    """What the standards have to say about readable payloads: sizes, reserved bits, order, counts."""
+    if family is IKEV1:
+        return ikev1_checks.body_notes(payloads, header)
+    is_response = header is not None and header.is_response
+    return [note for each in payloads for note in ikev2_checks.check_payload(each, is_response=is_response)]

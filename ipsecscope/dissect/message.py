@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 
+from ipsecscope.dissect.body import Body, Malformed, Opaque
 from ipsecscope.dissect.chain import (
     DEFAULT_CONTEXT,
     GENERIC_HEADER_SIZE,
@@ -162,7 +163,9 @@ def _header_notes(header: Header, size: int, missing: int) -> list[Note]:
     elif length > size + missing:
         notes.append(Note("header.length", f"length {length} where {size + missing} octets arrived", 24, 28))
     elif length < size:
-        notes.append(Note("header.length", f"{size - length} octets behind the end that the header gives", length, size))
+        notes.append(
+            Note("header.length", f"{size - length} octets behind the end that the header gives", length, size)
+        )
     family = family_of(header)
     if not family.exchange_type(header.exchange_type).is_known:
         text = f"exchange type {header.exchange_type} is not an {family.name} exchange"
@@ -216,14 +219,32 @@ def _trace_payload(data: bytes, position: int, payload: Payload, name: str) -> F
     body_start = position + GENERIC_HEADER_SIZE
     stop = body_start + len(payload.body.build())
     generic = GenericHeader.trace(Reader(data, position, body_start)).children
-    try:
-        fields = type(payload.body).trace(Reader(data, body_start, stop)).children
-    except WireError:
-        fields = ()
+    fields = _trace_body(data, body_start, stop, payload.body)
     if not fields or fields[-1].stop != stop:
         rest = fields[-1].stop if fields else body_start
         fields = (*fields, Field("data", rest, stop, data[rest:stop]))
     return Field(name, position, stop, payload, (*generic, *fields))
+
+
+def _trace_body(data: bytes, start: int, stop: int, body: Body) -> tuple[Field, ...]:
+    if isinstance(body, Opaque):
+        return ()
+    if isinstance(body, Malformed):
+        return tuple(_moved(field, start) for field in body.partial)
+    try:
+        return type(body).trace(Reader(data, start, stop)).children
+    except WireError:
+        return ()
+
+
+def _moved(field: Field, offset: int) -> Field:
+    """A field traced within its body, as a field of the message."""
+    return msgspec.structs.replace(
+        field,
+        start=field.start + offset,
+        stop=field.stop + offset,
+        children=tuple(_moved(child, offset) for child in field.children),
+    )
 
 
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")

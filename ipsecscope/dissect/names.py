@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.header import Header
-from ipsecscope.dissect.ikev1 import Notification
+from ipsecscope.dissect.ikev1 import NatDetection, NatOriginalAddress, Notification
 from ipsecscope.dissect.ikev2 import Notify
 from ipsecscope.dissect.registry.ikev2 import PayloadType
 from ipsecscope.dissect.registry.isakmp import PayloadType as IsakmpPayloadType
 
-_ISAKMP_NAMES = {"NONCE": "N", "NOTIFICATION": "N"}
+# Where RFC 7296 has a word for the same thing, both versions use it.
+_LIKE_IKEV2 = {IsakmpPayloadType.CR: "CERTREQ", IsakmpPayloadType.VID: "V"}
 
 
 def payload_name(payload: Payload, header: Header | None) -> str:
@@ -22,7 +23,12 @@ def payload_name(payload: Payload, header: Header | None) -> str:
     if header is not None and header.major_version == 1:
         if isinstance(body, Notification):
             return f"N({body.notify_type})"
-        return str(IsakmpPayloadType(payload.kind))
+        if isinstance(body, NatDetection):
+            return "NAT-D"
+        if isinstance(body, NatOriginalAddress):
+            return "NAT-OA"
+        known = IsakmpPayloadType(payload.kind)
+        return _LIKE_IKEV2.get(known, str(known))
     if isinstance(body, Notify):
         return f"N({body.notify_type})"
     kind = PayloadType(payload.kind)

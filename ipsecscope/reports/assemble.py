@@ -37,7 +37,7 @@ class Clock:
         except (OverflowError, ValueError, OSError):
             return None
         fraction = f".{rest:09d}"[: self.digits + 1] if self.digits else ""
-        return f"{date:%Y-%m-%dT%H:%M:%S}{fraction}Z" if date.year >= 1000 else None  # noqa: PLR2004
+        return f"{date:%Y-%m-%dT%H:%M:%S}{fraction}Z" if date.year >= 1000 else None
 
     def always(self, time_ns: int) -> str:
         """The text of a time; seconds since 1970 where RFC 3339 cannot write it."""
@@ -195,7 +195,7 @@ def _reason(exchange: sas.Exchange) -> str | None:
         return None
     for record in exchange.response:
         for kind in notifies(record.payloads):
-            if int(kind) < 16384 or str(kind) == "COOKIE":  # noqa: PLR2004
+            if int(kind) < 16384 or str(kind) == "COOKIE":
                 return str(kind)
     return None
 
@@ -234,9 +234,7 @@ def _messages(exchange: sas.Exchange, clock: Clock) -> list[document.ExchangeMes
     return [_message(records, exchange, clock) for records in groups.values()]
 
 
-def _message(
-    records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock
-) -> document.ExchangeMessage:
+def _message(records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock) -> document.ExchangeMessage:
     best = next((record for record in records if _opened(record) or record.assembled is not None), records[0])
     refused = next((each.opening.reason for each in records if each.opening is not None and each.opening.reason), None)
     encrypted = any(record.encrypted for record in records) or bool(best.assembled and best.assembled.ciphertext)
@@ -324,7 +322,7 @@ def _icmp(analysis: Analysis, clock: Clock) -> Iterable[document.IcmpError]:
         quoted, error = datagram.quoted, datagram.icmp
         if quoted is None or error is None:
             continue
-        spi = quoted.payload[:4].hex() if quoted.kind.name == "ESP" and len(quoted.payload) >= 4 else None  # noqa: PLR2004
+        spi = quoted.payload[:4].hex() if quoted.kind.name == "ESP" and len(quoted.payload) >= 4 else None
         yield document.IcmpError(
             frame=datagram.frame,
             time=clock.always(datagram.time_ns),

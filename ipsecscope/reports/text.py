@@ -23,7 +23,13 @@ MAX_FLOWS = 20
 MAX_NOTES = 12
 MIN_WIDTH, PIPE_WIDTH = 60, 120
 
-_STATE_STYLE = {"established": "green", "failed": "bold red", "half-open": "yellow", "rekeyed": "cyan", "closed": "cyan"}
+_STATE_STYLE = {
+    "established": "green",
+    "failed": "bold red",
+    "half-open": "yellow",
+    "rekeyed": "cyan",
+    "closed": "cyan",
+}
 _SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "error": "red", "warn": "yellow"}
 
 
@@ -139,7 +145,9 @@ def _facts(sa: IkeSa) -> list[str]:
 def _nat(sa: IkeSa) -> str:
     behind = [role for role, verdict in (("initiator", sa.nat.initiator), ("responder", sa.nat.responder)) if verdict]
     if sa.nat.forced:
-        text = f"NAT: {' and '.join(behind) or 'one side'} says so to force UDP encapsulation; no address was translated"
+        text = (
+            f"NAT: {' and '.join(behind) or 'one side'} says so to force UDP encapsulation; no address was translated"
+        )
     elif behind:
         text = f"NAT: {' and '.join(behind)} behind a NAT"
     elif sa.nat.initiator is False and sa.nat.responder is False:
@@ -178,7 +186,9 @@ def _ladder(console: Console, sa: IkeSa) -> None:
     table.add_column("payloads", overflow="fold", ratio=1)
     start = sa.exchanges[0].time
     for step in steps[:MAX_STEPS]:
-        table.add_row("", _since(step.time, start), _frames(step), "──▶" if step.to_right else "◀──", _name(sa, step), _said(step))
+        table.add_row(
+            "", _since(step.time, start), _frames(step), "──▶" if step.to_right else "◀──", _name(sa, step), _said(step)
+        )
     console.print(table)
     _more(console, len(steps) - MAX_STEPS, "messages")
 
@@ -222,7 +232,16 @@ def _flows(console: Console, report: Report) -> None:
         return
     console.print()
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
-    for name, justify in (("flow", "left"), ("", "left"), ("SPI", "left"), ("SA", "left"), ("packets", "right"), ("octets", "right"), ("sequence", "left"), ("remarks", "left")):
+    for name, justify in (
+        ("flow", "left"),
+        ("", "left"),
+        ("SPI", "left"),
+        ("SA", "left"),
+        ("packets", "right"),
+        ("octets", "right"),
+        ("sequence", "left"),
+        ("remarks", "left"),
+    ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for flow in report.flows[:MAX_FLOWS]:
         via = {"udp": "/UDP", "tcp": "/TCP"}.get(flow.encapsulation, "")

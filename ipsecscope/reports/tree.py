@@ -30,7 +30,7 @@ def write_trees(
 ) -> int:
     """Write the tree of every IPsec datagram of a capture, or of those in ``frames``; returns how many.
 
-    Raises UnusableFile when the capture cannot be used.
+    Raises UnusableFileError when the capture cannot be used.
     """
     sources, failures = open_all([path])
     if failures:
@@ -49,8 +49,7 @@ def write_trees(
 def _write(datagram: Datagram, out: TextIO, frames: frozenset[int], *, hexdump: bool) -> int:
     if datagram.kind == Kind.OTHER or (frames and not frames & set(datagram.frames)):
         return 0
-    for line in datagram_lines(datagram, hexdump=hexdump):
-        out.write(line + "\n")
+    out.writelines(f"{line}\n" for line in datagram_lines(datagram, hexdump=hexdump))
     out.write("\n")
     return 1
 
@@ -146,5 +145,5 @@ def _value(value: object) -> str:
 def _hexdump(data: bytes) -> Iterator[str]:
     for start in range(0, len(data), 16):
         row = data[start : start + 16]
-        text = "".join(chr(octet) if 32 <= octet < 127 else "." for octet in row)  # noqa: PLR2004
+        text = "".join(chr(octet) if 32 <= octet < 127 else "." for octet in row)
         yield f"  {start:06x}  {row.hex(' '):<47}  {text}"

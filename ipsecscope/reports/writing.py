@@ -59,16 +59,15 @@ def write_report(report: Report, analysis: Analysis, kind: str, out: BinaryIO, *
     if kind == "json":
         out.write(to_json(report))
     elif kind == "jsonl":
-        for line in json_lines(report, analysis):
-            out.write(line)
+        out.writelines(json_lines(report, analysis))
     else:
         _write_text(report, out, width)
 
 
 def _write_text(report: Report, out: BinaryIO, width: int | None) -> None:
-    import io  # noqa: PLC0415
+    import io
 
-    from ipsecscope.reports.text import write_text  # noqa: PLC0415
+    from ipsecscope.reports.text import write_text
 
     if out is sys.stdout.buffer:
         write_text(report, sys.stdout, width=width)
@@ -81,7 +80,7 @@ def _write_text(report: Report, out: BinaryIO, width: int | None) -> None:
 
 def json_lines(report: Report, analysis: Analysis) -> Iterator[bytes]:
     """The events in time order, then the capture, the IKE SAs, the flows and the findings, one JSON object per line."""
-    from ipsecscope.reports.assemble import clock_of  # noqa: PLC0415
+    from ipsecscope.reports.assemble import clock_of
 
     clock = clock_of(analysis)
     for event in analysis.events:

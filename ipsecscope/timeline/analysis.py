@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+
 import msgspec
 import numpy as np
 
@@ -16,7 +17,7 @@ from ipsecscope.timeline.binding import Binding, bind_flows
 from ipsecscope.timeline.correlate import Correlator, Opener
 from ipsecscope.timeline.events import Event
 from ipsecscope.timeline.flows import Flow, FlowTable
-from ipsecscope.timeline.reading import UnusableFile, open_all, usable
+from ipsecscope.timeline.reading import UnusableFileError, open_all, usable
 from ipsecscope.timeline.sas import IkeSa, MessageRecord
 from ipsecscope.timeline.settle import settle
 
@@ -53,7 +54,7 @@ class Analysis(msgspec.Struct):
     """Everything that is known of some captures. Frozen by convention: whoever reads it does not write it."""
 
     files: list[FileFacts]
-    errors: list[UnusableFile]
+    errors: list[UnusableFileError]
     counts: Counts
     ike_sas: tuple[IkeSa, ...]
     flows: tuple[Flow, ...]
@@ -148,7 +149,7 @@ class _Run:
         if datagram.duplicate_of is not None:
             counts.duplicates += 1
         elif datagram.kind == Kind.IKE:
-            major = datagram.payload[17] >> 4 if len(datagram.payload) > 17 else 2  # noqa: PLR2004
+            major = datagram.payload[17] >> 4 if len(datagram.payload) > 17 else 2
             counts.ikev1 += major == 1
             counts.ikev2 += major != 1
         elif datagram.kind == Kind.ICMP:
@@ -162,7 +163,7 @@ class _Run:
         elif datagram.kind == Kind.UNREADABLE:
             counts.unreadable += 1
 
-    def finish(self, files: list[FileFacts], errors: list[UnusableFile]) -> Analysis:
+    def finish(self, files: list[FileFacts], errors: list[UnusableFileError]) -> Analysis:
         trackers = self.correlator.finish()
         flows = self.table.flows()
         sas, bindings = bind_flows(settle(trackers), flows)

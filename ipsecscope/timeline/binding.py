@@ -98,9 +98,7 @@ def _makes_child(sa: IkeSa, exchange: Exchange) -> bool:
 
 def _pairs(sa: IkeSa) -> set[frozenset[str]]:
     """All address pairs that an IKE SA was seen between."""
-    return {
-        frozenset({first, second}) for first, _ in sa.initiator.addresses for second, _ in sa.responder.addresses
-    }
+    return {frozenset({first, second}) for first, _ in sa.initiator.addresses for second, _ in sa.responder.addresses}
 
 
 def _bind_by_time(flow: Flow, slots: list[_Slot]) -> None:

@@ -20,7 +20,6 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline import events
 from ipsecscope.timeline.contents import (
-    announces_nat_t_draft,
     encrypted_fragment,
     has_encrypted,
     is_gdoi,
@@ -165,9 +164,7 @@ class Correlator:
 
     @staticmethod
     def _was_asked_again(sa: SaTracker) -> bool:
-        return any(
-            refusal_of(record.payloads) in _RETRY for exchange in sa.exchanges for record in exchange.response
-        )
+        return any(refusal_of(record.payloads) in _RETRY for exchange in sa.exchanges for record in exchange.response)
 
     def _open(
         self, datagram: Datagram, version: int, spi_i: bytes, spi_r: bytes | None, *, handshake: bool
@@ -301,8 +298,6 @@ class Correlator:
             sa.ends[record.sender].vendor_ids[data] = None
         if is_gdoi(payloads):
             sa.extra["gdoi"] = True
-        if announces_nat_t_draft(payloads):
-            sa.extra["nat_t_drafts"] = True
         refusal = refusal_of(payloads)
         if refusal is not None and record.sender != exchange.initiated_by:
             exchange.refusal = refusal
@@ -354,7 +349,9 @@ def _is_retry(exchange: ExchangeTracker, follower: ExchangeTracker) -> bool:
 
 
 def _was_opened(exchange: ExchangeTracker) -> bool:
-    return any(record.opening is not None and record.opening.is_open for record in (*exchange.request, *exchange.response))
+    return any(
+        record.opening is not None and record.opening.is_open for record in (*exchange.request, *exchange.response)
+    )
 
 
 # How many messages make an IKEv1 exchange complete (RFC 2408 4.4-4.8, RFC 2409 5).

@@ -41,7 +41,7 @@ def nat_of(sa: SaTracker) -> Nat:
         _weigh(found[other(record.sender)], verdict.destination, untouched=False)
         own_hashes[record.sender].append(source)
     for role, evidence in found.items():
-        if len(set(sa.ends[role].seen)) <= 2 and made_up(own_hashes[role]) and evidence.unexplained:  # noqa: PLR2004
+        if len(set(sa.ends[role].seen)) <= 2 and made_up(own_hashes[role]) and evidence.unexplained:
             evidence.forced = True
         if any(port not in USUAL_PORTS for _, port in sa.ends[role].seen) and evidence.unexplained:
             evidence.translated = True
@@ -51,7 +51,9 @@ def nat_of(sa: SaTracker) -> Nat:
         responder=verdicts["responder"],
         forced=_forced(found),
         unexplained=tuple(
-            role for role, evidence in found.items() if evidence.unexplained and not evidence.forced and not evidence.translated
+            role
+            for role, evidence in found.items()
+            if evidence.unexplained and not evidence.forced and not evidence.translated
         ),
     )
 

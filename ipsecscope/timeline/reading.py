@@ -11,7 +11,7 @@ from ipsecscope.capture.sources import expand
 from ipsecscope.capture.stream import WINDOW
 
 
-class UnusableFile(Exception):
+class UnusableFileError(Exception):
     """A capture cannot be used. ``name`` is the file, ``reason`` why; ``str()`` is both on one line."""
 
     def __init__(self, name: str, text: str) -> None:
@@ -23,31 +23,31 @@ class UnusableFile(Exception):
 class Source(CaptureReader):
     """A capture whose failure on the way ends only itself: what was read stays, the reason is kept in ``failure``."""
 
-    failure: UnusableFile | None = None
+    failure: UnusableFileError | None = None
 
     def windows(self, window: int = WINDOW) -> Iterator[Records]:
         """All records, up to the fault if there is one."""
         try:
             yield from super().windows(window)
         except CaptureError as error:
-            self.failure = UnusableFile(self.facts.name, str(error))
+            self.failure = UnusableFileError(self.facts.name, str(error))
 
 
-def open_all(paths: Iterable[str]) -> tuple[list[Source], list[UnusableFile]]:
+def open_all(paths: Iterable[str]) -> tuple[list[Source], list[UnusableFileError]]:
     """Open every capture that the arguments name, in their order; files, folders, patterns and ``-``."""
     sources: list[Source] = []
-    failures: list[UnusableFile] = []
+    failures: list[UnusableFileError] = []
     for path in paths:
         try:
             names = expand([path])
         except CaptureError as error:
-            failures.append(UnusableFile(path, str(error)))
+            failures.append(UnusableFileError(path, str(error)))
             continue
         for name in names:
             try:
                 sources.append(_open(name, len(sources)))
             except CaptureError as error:
-                failures.append(UnusableFile(name, str(error)))
+                failures.append(UnusableFileError(name, str(error)))
     return sources, failures
 
 
@@ -57,7 +57,7 @@ def _open(name: str, file: int) -> Source:
     return Source(name, file=file)
 
 
-def usable(sources: Iterable[Source]) -> tuple[list[FileFacts], list[UnusableFile]]:
+def usable(sources: Iterable[Source]) -> tuple[list[FileFacts], list[UnusableFileError]]:
     """After reading: the facts of the files that gave something, and those that failed on the way."""
     failures = [source.failure for source in sources if source.failure is not None]
     return [source.facts for source in sources if source.failure is None or source.facts.frames], failures

@@ -24,7 +24,11 @@ REKEY_WINDOW_NS = 60 * 10**9  # how soon after CREATE_CHILD_SA a SA that the res
 # of padding length, IV 8, ICV 8. Anything shorter is an error notify (RFC 7296 1.2 and 2.21.2) or an EAP step.
 MIN_AUTH_RESPONSE = 28 + 4 + 12 + 24 + 1 + 8 + 8
 
-_MODES = {int(IsakmpExchangeType.IDENTITY_PROTECTION): "main", int(IsakmpExchangeType.AGGRESSIVE): "aggressive", int(IsakmpExchangeType.BASE): "base"}
+_MODES = {
+    int(IsakmpExchangeType.IDENTITY_PROTECTION): "main",
+    int(IsakmpExchangeType.AGGRESSIVE): "aggressive",
+    int(IsakmpExchangeType.BASE): "base",
+}
 
 
 def settle(trackers: list[SaTracker]) -> list[IkeSa]:
@@ -144,18 +148,7 @@ def _ikev2_state(sa: SaTracker) -> tuple[State, Basis, int | None]:
     auths = [each for each in sa.exchanges if each.type == ExchangeType.IKE_AUTH]
     later = [each for each in sa.exchanges if each.type == ExchangeType.CREATE_CHILD_SA]
     if auths:
-        refused = next((each for each in auths if each.outcome == "refused"), None)
-        answered = [each for each in auths if each.is_answered]
-        if refused is not None and _refuses_sa(refused):
-            return "failed", refused.basis, None
-        if not answered or auths[-1].outcome == "unanswered":
-            return _unfinished(auths[-1])
-        when = answered[-1].response[-1].time_ns
-        if later:
-            return "established", "inferred", when
-        if _is_short(answered[0]):
-            return "failed", "inferred", None
-        return "established", "inferred", when
+        return _after_auth(auths, later)
     if later or any(each.type == ExchangeType.INFORMATIONAL and each.is_answered for each in sa.exchanges):
         return "established", "inferred", None
     if not initial:
@@ -169,6 +162,22 @@ def _ikev2_state(sa: SaTracker) -> tuple[State, Basis, int | None]:
     if following and following[-1].outcome == "unanswered":
         return _unfinished(following[-1])
     return "half-open", "observed", None
+
+
+def _after_auth(auths: list[ExchangeTracker], later: list[ExchangeTracker]) -> tuple[State, Basis, int | None]:
+    """The state of an SA that came as far as IKE_AUTH; ``later`` are its CREATE_CHILD_SA exchanges."""
+    refused = next((each for each in auths if each.outcome == "refused"), None)
+    answered = [each for each in auths if each.is_answered]
+    if refused is not None and _refuses_sa(refused):
+        return "failed", refused.basis, None
+    if not answered or auths[-1].outcome == "unanswered":
+        return _unfinished(auths[-1])
+    when = answered[-1].response[-1].time_ns
+    if later:
+        return "established", "inferred", when
+    if _is_short(answered[0]):
+        return "failed", "inferred", None
+    return "established", "inferred", when
 
 
 def _refuses_sa(exchange: ExchangeTracker) -> bool:
@@ -246,9 +255,7 @@ def _link_rekeys(trackers: list[SaTracker]) -> None:
             sa.rekeys, sa.rekey_basis, sa.handshake_seen = found.id, "inferred", True
 
 
-def _latest(
-    rekeying: list[tuple[int, SaTracker]], sa: SaTracker, first: int, window: int | None
-) -> SaTracker | None:
+def _latest(rekeying: list[tuple[int, SaTracker]], sa: SaTracker, first: int, window: int | None) -> SaTracker | None:
     addresses = _addresses(sa)
     best = None
     for when, candidate in rekeying:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
+
 from ipsecscope.reports.assemble import assemble
 from ipsecscope.reports.document import IkeSa, Report
 from ipsecscope.timeline.analysis import analyze
@@ -167,5 +168,7 @@ def test_nat_verdict_is_that_of_the_daemons(scenario: str) -> None:
 def test_lab_truth_covers_every_scenario() -> None:
     """Prints N of N: the scenarios whose IKE SAs were compared, and those that have none to compare."""
     compared = [name for name in SCENARIOS if distinct(truth_of(name).get("ike_sas") or [])]
-    print(f"\nlab scenarios: {len(compared)} with IKE SAs compared, {len(SCENARIOS) - len(compared)} without, {len(SCENARIOS)} in all")
+    print(
+        f"\nlab scenarios: {len(compared)} with IKE SAs compared, {len(SCENARIOS) - len(compared)} without, {len(SCENARIOS)} in all"
+    )
     assert len(compared) >= 90

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.wire import (
     MAX_ITEMS,
@@ -76,7 +77,10 @@ BRANCH = Branch(fruit=Fruit.PEAR, spi=b"abcd", leaves=LEAVES)
 
 
 def test_build_computes_lengths_counts_and_markers() -> None:
-    assert BRANCH.build() == bytes.fromhex("020402") + b"abcd" + bytes.fromhex("030004") + b"x" + bytes.fromhex("000005") + b"yz"
+    assert (
+        BRANCH.build()
+        == bytes.fromhex("020402") + b"abcd" + bytes.fromhex("030004") + b"x" + bytes.fromhex("000005") + b"yz"
+    )
 
 
 def test_parse_forgets_what_agrees() -> None:

@@ -7,58 +7,123 @@ is an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import Final, cast
+from itertools import islice, pairwise
+from typing import Final
 
-from ipsecscope.dissect.body import Body, Malformed, Opaque
+from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.chain import GENERIC_HEADER_SIZE, Payload
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.ikev1 import notes
-from ipsecscope.dissect.ikev1.attributes import MAX_INTEGER_SIZE, Attribute, LongAttribute, ShortAttribute
+from ipsecscope.dissect.ikev1.attributes import Attribute, LongAttribute
 from ipsecscope.dissect.ikev1.identification import IdData, Identification
 from ipsecscope.dissect.ikev1.notification import Delete, Notification
 from ipsecscope.dissect.ikev1.payloads import Fragment, Hash, KeyExchange, NatDetection, Nonce
 from ipsecscope.dissect.ikev1.sa import (
     ForeignSecurityAssociation,
-    IsakmpTransform,
     Proposal,
     SecurityAssociation,
     SituationFlags,
-    Transform,
 )
+from ipsecscope.dissect.ikev1.transforms import PhaseOneTransform, PhaseTwoTransform, Transform
 from ipsecscope.dissect.natt import DIGEST_OF_SIZE
 from ipsecscope.dissect.notes import Note, NoteKind
-from ipsecscope.dissect.registry.isakmp import *
+from ipsecscope.dissect.registry import ipsec_doi, isakmp
 from ipsecscope.dissect.wire import Field, Reader, WireError
 
+ANY_SA: Final = (SecurityAssociation, ForeignSecurityAssociation)
 MIN_NONCE: Final = 8  # RFC 2409 section 5
 MAX_NONCE: Final = 256
 LAST_RESERVED_SPI: Final = 255
 MAX_NOTES: Final = 64  # notes on one payload; what comes behind them is not said
 
 SPI_SIZES: Final[dict[int, frozenset[int]]] = {  # RFC 2408 section 3.5, RFC 2407 section 4.4
-    int(ProtocolId.PROTO_ISAKMP): frozenset({0, 8, 16}),
-    int(ProtocolId.PROTO_IPSEC_AH): frozenset({4}),
-    int(ProtocolId.PROTO_IPSEC_ESP): frozenset({4}),
-    int(ProtocolId.PROTO_IPCOMP): frozenset({2, 4}),
+    int(ipsec_doi.ProtocolId.PROTO_ISAKMP): frozenset({0, 8, 16}),
+    int(ipsec_doi.ProtocolId.PROTO_IPSEC_AH): frozenset({4}),
+    int(ipsec_doi.ProtocolId.PROTO_IPSEC_ESP): frozenset({4}),
+    int(ipsec_doi.ProtocolId.PROTO_IPCOMP): frozenset({2, 4}),
 }
 KE_SIZES: Final[dict[int, int]] = {  # octets of a public value, by group
-    1: 96,
+    isakmp.Group.MODP_768: 96,
+    isakmp.Group.MODP_1024: 128,
+    isakmp.Group.MODP_1536: 192,
+    isakmp.Group.MODP_2048: 256,
+    isakmp.Group.MODP_3072: 384,
+    isakmp.Group.MODP_4096: 512,
+    isakmp.Group.MODP_6144: 768,
+    isakmp.Group.MODP_8192: 1024,
+    isakmp.Group.MODP_1024_160: 128,
+    isakmp.Group.MODP_2048_224: 256,
+    isakmp.Group.MODP_2048_256: 256,
+    isakmp.Group.ECP_192: 48,
+    isakmp.Group.ECP_224: 56,
+    isakmp.Group.ECP_256: 64,
+    isakmp.Group.ECP_384: 96,
+    isakmp.Group.ECP_521: 132,
+    isakmp.Group.BRAINPOOL_P224R1: 56,
+    isakmp.Group.BRAINPOOL_P256R1: 64,
+    isakmp.Group.BRAINPOOL_P384R1: 96,
+    isakmp.Group.BRAINPOOL_P512R1: 128,
+    isakmp.Group.CURVE25519: 32,
+    isakmp.Group.CURVE448: 56,
+}
+MODP_GROUPS: Final = frozenset(group for group in KE_SIZES if isakmp.Group(group).name.startswith("MODP"))
+
+PHASE_ONE_EXCHANGES: Final = frozenset(
+    {
+        isakmp.ExchangeType.BASE,
+        isakmp.ExchangeType.IDENTITY_PROTECTION,
+        isakmp.ExchangeType.AUTHENTICATION_ONLY,
+        isakmp.ExchangeType.AGGRESSIVE,
+    }
+)
+HASH_EXCHANGES: Final = frozenset(
+    {isakmp.ExchangeType.TRANSACTION, isakmp.ExchangeType.QUICK_MODE, isakmp.ExchangeType.NEW_GROUP_MODE}
+)
+ONE, TWO = isakmp.PhaseOneAttribute, ipsec_doi.PhaseTwoAttribute
+BASIC: Final[dict[bool, frozenset[int]]] = {  # phase 1? → attributes that must be short (RFC 2409 A, RFC 2407 4.5)
+    True: frozenset(
+        {
+            ONE.ENCRYPTION_ALGORITHM,
+            ONE.HASH_ALGORITHM,
+            ONE.AUTHENTICATION_METHOD,
+            ONE.GROUP_DESCRIPTION,
+            ONE.GROUP_TYPE,
+            ONE.LIFE_TYPE,
+            ONE.PRF,
+            ONE.KEY_LENGTH,
+            ONE.FIELD_SIZE,
+        }
+    ),
+    False: frozenset(
+        {
+            TWO.SA_LIFE_TYPE,
+            TWO.GROUP_DESCRIPTION,
+            TWO.ENCAPSULATION_MODE,
+            TWO.AUTHENTICATION_ALGORITHM,
+            TWO.KEY_LENGTH,
+            TWO.KEY_ROUNDS,
+            TWO.COMPRESS_DICTIONARY_SIZE,
+            TWO.ECN_TUNNEL,
+            TWO.EXTENDED_SEQUENCE_NUMBER,
+        }
+    ),
+}
+NUMBERS: Final[dict[bool, frozenset[int]]] = {  # attributes of any length whose value is a small number
+    True: frozenset({ONE.LIFE_DURATION}),
+    False: frozenset({TWO.SA_LIFE_DURATION}),
 }
 
-Finding = tuple[NoteKind, str, tuple[str | int, ...]]  # kind, text, path below the body
+Path = tuple[str | int, ...]  # field names and indices
+Finding = tuple[NoteKind, str, Path]  # kind, text, path below the body
 
 
 def body_notes(payloads: Sequence[Payload], header: Header | None) -> list[Note]:
     """Notes on the payloads of one message in the clear; ``header`` is None for payloads without one."""
     found = list(_message_notes(payloads, header))
     for payload in payloads:
-        check = CHECKS.get(type(payload.body)) or next(
-            (row for cls, row in CHECKS.items() if isinstance(payload.body, cls)), None
-        )
+        check = CHECKS.get(type(payload.body))
         if check is not None:
-            for _, finding in zip(range(MAX_NOTES), check(payload.body, header), strict=False):
-                found.append(_note(payload, *finding))
+            found += _notes(payload, tuple(islice(check(payload.body), MAX_NOTES)))
         if payload.reserved or payload.critical:
             text = "the second octet of the payload header is reserved in IKEv1"
             found.append(Note(notes.RESERVED.id, text, payload.start + 1, payload.start + 2, _name(payload)))
@@ -66,82 +131,114 @@ def body_notes(payloads: Sequence[Payload], header: Header | None) -> list[Note]
 
 
 def _name(payload: Payload) -> str:
-    return str(PayloadType(payload.kind))
+    return str(isakmp.PayloadType(payload.kind))
 
 
-def _note(payload: Payload, kind: NoteKind, text: str, path: tuple[str | int, ...] = ()) -> Note:
+def _note(payload: Payload, kind: NoteKind, text: str, path: Path = ()) -> Note:
     """A note on the field at ``path`` below the body of a payload, or on the whole payload."""
-    start, stop, name = payload.start, payload.stop, _name(payload)
-    if path:
-        try:
-            field = type(payload.body).trace(Reader(payload.body.build()))
-            for step in path:
-                field = _child(field, step)
-        except (WireError, LookupError):
-            return Note(kind.id, text, start, stop, name)
-        offset = payload.start + GENERIC_HEADER_SIZE
-        start, stop = offset + field.start, offset + field.stop
-        name += "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return Note(kind.id, text, start, stop, name)
+    return _notes(payload, [(kind, text, path)])[0]
 
 
-def _child(field: Field, step: str | int) -> Field:
-    if isinstance(step, int):
-        return field.children[step]
-    return next(child for child in field.children if child.name == step)
+def _notes(payload: Payload, findings: Sequence[Finding]) -> list[Note]:
+    """Findings with their places; the body is traced once for all of them."""
+    try:
+        tree = type(payload.body).trace(Reader(payload.body.build())) if any(row[2] for row in findings) else None
+    except WireError:
+        tree = None
+    found = []
+    for kind, text, path in findings:
+        start, stop, name = payload.start, payload.stop, _name(payload)
+        field = None if tree is None or not path else _descend(tree, path)
+        if field is not None:
+            start = payload.start + GENERIC_HEADER_SIZE + field.start
+            stop = payload.start + GENERIC_HEADER_SIZE + field.stop
+            name += "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+        found.append(Note(kind.id, text, start, stop, name))
+    return found
+
+
+def _descend(field: Field, path: Path) -> Field | None:
+    for step in path:
+        children = field.children
+        found = (
+            children[step]
+            if isinstance(step, int) and step < len(children)
+            else next((child for child in children if child.name == step), None)
+        )
+        if found is None:
+            return None
+        field = found
+    return field
 
 
 def _message_notes(payloads: Sequence[Payload], header: Header | None) -> Iterator[Note]:
     """The rules on the order of payloads (RFC 2409 section 5)."""
-    if header is not None and header.exchange_type in PHASE_ONE_EXCHANGES:
-        for payload in payloads[1:]:
-            if isinstance(payload.body, SecurityAssociation | ForeignSecurityAssociation):
-                yield _note(payload, notes.SA_NOT_FIRST, f"SA stands behind {_name(payloads[0])}")
-                break
-    if header is not None and header.exchange_type in HASH_EXCHANGES:
-        for payload in payloads[1:]:
-            if isinstance(payload.body, Hash) and not isinstance(payloads[0].body, Hash):
-                yield _note(payload, notes.HASH_NOT_FIRST, f"HASH stands behind {_name(payloads[0])}")
-                break
+    exchange_type = -1 if header is None else header.exchange_type
+    behind = payloads[1:]
+    if exchange_type in PHASE_ONE_EXCHANGES:
+        sa = next((each for each in behind if isinstance(each.body, ANY_SA)), None)
+        if sa is not None:
+            yield _note(sa, notes.SA_NOT_FIRST, f"SA stands behind {_name(payloads[0])}")
+        yield from _odd_ports(payloads)
+    if exchange_type in HASH_EXCHANGES and payloads and not isinstance(payloads[0].body, Hash):
+        late = next((each for each in behind if isinstance(each.body, Hash)), None)
+        if late is not None:
+            yield _note(late, notes.HASH_NOT_FIRST, f"HASH stands behind {_name(payloads[0])}")
+    fragment = next((each for each in payloads if isinstance(each.body, Fragment)), None)
+    if fragment is not None and behind:
+        yield _note(fragment, notes.FRAGMENT_ALONE, f"{len(payloads)} payloads stand in the message")
+
+
+def _odd_ports(payloads: Sequence[Payload]) -> Iterator[Note]:
     for payload in payloads:
-        if isinstance(payload.body, Fragment) and len(payloads) > 1:
-            yield _note(payload, notes.FRAGMENT_ALONE, f"{len(payloads)} payloads stand in the message")
-            break
+        body = payload.body
+        if isinstance(body, Identification) and not body.is_usual_in_phase_1:
+            yield _note(payload, notes.ID_PORT, f"protocol {int(body.protocol_id)}, port {body.port}", ("port",))
 
 
 def check_key_exchange(payload: Payload, group: int) -> Note | None:
-    """Whether a public value has the size that its group demands (RFC 2409 section 5, RFC 5903 section 7)."""
+    """Whether a public value has the size that its group demands, and is not a degenerate one.
+
+    RFC 2409 section 5 pads the values of MODP groups to the size of the prime; 0, 1 and p - 1 make a secret that
+    anybody can compute (RFC 6989 section 2.1; p - 1 is not looked for).
+    """
     body, size = payload.body, KE_SIZES.get(int(group))
-    if not isinstance(body, KeyExchange) or size is None or len(body.data) == size:
+    if not isinstance(body, KeyExchange) or size is None:
         return None
-    text = f"{len(body.data)} octets where {GroupDescription(group)} has {size}"
-    return _note(payload, notes.KE_SIZE, text, ("data",))
+    if len(body.data) != size:
+        text = f"{len(body.data)} octets where {isakmp.Group(group)} has {size}"
+        return _note(payload, notes.KE_SIZE, text, ("data",))
+    if group in MODP_GROUPS and not any(body.data[:-1]) and body.data[-1] <= 1:
+        return _note(payload, notes.KE_VALUE, f"the public value is {body.data[-1]}", ("data",))
+    return None
 
 
-def _sa(body: Body, header: Header | None) -> Iterator[Finding]:
-    body = cast("SecurityAssociation", body)
+def _sa(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, SecurityAssociation)
     unknown = int(body.situation.flags) & ~sum(SituationFlags)
-    if body.doi == Doi.IPSEC and (unknown or not body.situation.flags):
+    if body.doi == isakmp.Doi.IPSEC and (unknown or not body.situation.flags):
         yield notes.SITUATION, f"situation {body.situation.summary()}", ("situation", "flags")
-    phase_one = header is not None and header.exchange_type in PHASE_ONE_EXCHANGES
     for index, proposal in enumerate(body.proposals):
-        yield from _proposal(proposal, ("proposals", index), phase_one=phase_one)
+        yield from _proposal(proposal, ("proposals", index))
     for index, (before, after) in enumerate(pairwise(body.proposals), start=1):
         if after.number < before.number:
             text = f"proposal {after.number} stands behind proposal {before.number}"
             yield notes.PROPOSAL_ORDER, text, ("proposals", index, "number")
 
 
-def _proposal(proposal: Proposal, path: tuple[str | int, ...], *, phase_one: bool) -> Iterator[Finding]:
-    del phase_one
+def _foreign_sa(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, ForeignSecurityAssociation)
+    yield notes.DOI, f"DOI {int(body.doi)}", ("doi",)
+
+
+def _proposal(proposal: Proposal, path: Path) -> Iterator[Finding]:
     if proposal.reserved:
         yield notes.RESERVED, "the reserved octet of a proposal is not zero", (*path, "reserved")
+    if proposal.more is not None:
+        yield notes.COUNT, f"the marker of the next proposal says {proposal.more}", (*path, "more")
     if proposal.transform_count is not None:
         text = f"{proposal.transform_count} transforms announced, {len(proposal.transforms)} there"
         yield notes.COUNT, text, (*path, "transform_count")
-    if proposal.more is not None:
-        text = f"the marker says {proposal.more} where {'another proposal follows or none'}"
-        yield notes.COUNT, text, (*path, "more")
     if not proposal.transforms:
         yield notes.NO_TRANSFORM, f"proposal {proposal.number} has no transforms", path
     sizes = SPI_SIZES.get(int(proposal.protocol_id))
@@ -159,21 +256,21 @@ def _proposal(proposal: Proposal, path: tuple[str | int, ...], *, phase_one: boo
 
 
 def _is_reserved(spi: bytes, protocol: int) -> bool:
-    ipsec = protocol in (ProtocolId.PROTO_IPSEC_AH, ProtocolId.PROTO_IPSEC_ESP)
+    ipsec = protocol in (ipsec_doi.ProtocolId.PROTO_IPSEC_AH, ipsec_doi.ProtocolId.PROTO_IPSEC_ESP)
     return ipsec and len(spi) == 4 and int.from_bytes(spi, "big") <= LAST_RESERVED_SPI
 
 
-def _transform(transform: Transform, path: tuple[str | int, ...]) -> Iterator[Finding]:
+def _transform(transform: Transform, path: Path) -> Iterator[Finding]:
     if transform.reserved or transform.reserved2:
         name = "reserved" if transform.reserved else "reserved2"
         yield notes.RESERVED, "a reserved field of a transform is not zero", (*path, name)
     if transform.more is not None:
-        yield notes.COUNT, f"the marker says {transform.more}", (*path, "more")
-    phase_one = isinstance(transform, IsakmpTransform)
+        yield notes.COUNT, f"the marker of the next transform says {transform.more}", (*path, "more")
     life_type_seen = False
     for index, attribute in enumerate(transform.attributes):
         here = (*path, "attributes", index)
-        yield from _attribute(attribute, here, phase_one=phase_one)
+        if isinstance(transform, PhaseOneTransform | PhaseTwoTransform):
+            yield from _attribute(attribute, here, phase_one=isinstance(transform, PhaseOneTransform))
         life_type_seen |= attribute.attribute_type == transform.life_type
         if attribute.attribute_type == transform.life_duration and not life_type_seen:
             yield notes.LIFETIME, f"{attribute.summary()} has no life type before it", here
@@ -182,10 +279,73 @@ def _transform(transform: Transform, path: tuple[str | int, ...]) -> Iterator[Fi
         yield notes.KEY_LENGTH, f"a key of {bits} bits", path
 
 
-def _attribute(attribute: Attribute, path: tuple[str | int, ...], *, phase_one: bool) -> Iterator[Finding]:
-    variable = VARIABLE_PHASE_ONE if phase_one else VARIABLE_PHASE_TWO
-    kind = int(attribute.attribute_type)
-    if isinstance(attribute, LongAttribute) and attribute.attribute_type in BASIC and kind not in variable:
+def _attribute(attribute: Attribute, path: Path, *, phase_one: bool) -> Iterator[Finding]:
+    if not isinstance(attribute, LongAttribute):
+        return
+    if attribute.attribute_type in BASIC[phase_one]:
         yield notes.ATTRIBUTE_FORM, f"{attribute.attribute_type} in the long form", path
-    if isinstance(attribute, LongAttribute) and len(attribute.value) > MAX_INTEGER_SIZE and kind in NUMBERS:
-        yield notes.ATTRIBUTE_SIZE, f"{attribute.attribute_type} of {len(attribute.value)} octets", path
+    if attribute.attribute_type in NUMBERS[phase_one] and attribute.number is None:
+        text = f"{attribute.attribute_type} of {len(attribute.value)} octets"
+        yield notes.ATTRIBUTE_SIZE, text, (*path, "value")
+
+
+def _nonce(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, Nonce)
+    if not MIN_NONCE <= len(body.data) <= MAX_NONCE:
+        yield notes.NONCE_SIZE, f"a nonce of {len(body.data)} octets", ("data",)
+
+
+def _key_exchange(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, KeyExchange)
+    if not body.data:
+        yield notes.KE_SIZE, "no public value", ()
+
+
+def _identification(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, Identification)
+    if int(body.id_type) in IdData.registry and body.content() is None:
+        yield notes.ID_SIZE, f"{len(body.data)} octets are no {body.id_type}", ("data",)
+
+
+def _notification(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, Notification)
+    if body.inner() is not None and body.content() is None:
+        yield notes.NOTIFY_DATA, f"{len(body.data)} octets are no data of {body.notify_type}", ("data",)
+    if _is_reserved(body.spi, int(body.protocol_id)):
+        yield notes.SPI_RESERVED, f"SPI {body.spi.hex()}", ("spi",)
+
+
+def _delete(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, Delete)
+    sizes = SPI_SIZES.get(int(body.protocol_id))
+    if body.spi_size == 0 or (sizes is not None and body.spi_size not in sizes):
+        yield notes.DELETE_SPI_SIZE, f"SPI size {body.spi_size} for {body.protocol_id}", ("spi_size",)
+    if body.count is not None:
+        yield notes.COUNT, f"{body.count} SPIs announced, {len(body.spis)} there", ("count",)
+    if body.trailing:
+        yield notes.DELETE_TRAILING, f"{len(body.trailing)} octets are no whole SPI", ("trailing",)
+
+
+def _nat_detection(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, NatDetection)
+    if len(body.data) not in DIGEST_OF_SIZE:
+        yield notes.NAT_D_SIZE, f"a hash of {len(body.data)} octets", ("data",)
+
+
+def _fragment(body: Body) -> Iterator[Finding]:
+    assert isinstance(body, Fragment)
+    if body.number == 0:
+        yield notes.FRAGMENT_NUMBER, "fragment 0", ("number",)
+
+
+CHECKS: Final[dict[type[Body], Callable[[Body], Iterator[Finding]]]] = {
+    SecurityAssociation: _sa,
+    ForeignSecurityAssociation: _foreign_sa,
+    Nonce: _nonce,
+    KeyExchange: _key_exchange,
+    Identification: _identification,
+    Notification: _notification,
+    Delete: _delete,
+    NatDetection: _nat_detection,
+    Fragment: _fragment,
+}

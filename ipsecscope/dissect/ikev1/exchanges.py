@@ -19,9 +19,20 @@ from typing import Final
 
 import msgspec
 
-from ipsecscope.dissect.registry.isakmp import *
+from ipsecscope.dissect.codepoints import CodePoint
+from ipsecscope.dissect.registry.isakmp import AuthenticationMethod, ExchangeType, GdoiExchangeType, PayloadType
 
 MAX_NAMES: Final = 512  # payloads of one message that are looked at
+
+
+DRAFT_NAMES: Final = {
+    PayloadType.NAT_D_DRAFT.name: PayloadType.NAT_D.name,
+    PayloadType.NAT_OA_DRAFT.name: PayloadType.NAT_OA.name,
+}
+NOT_GDOI_NAMES: Final = {  # the same numbers: see payload_class
+    PayloadType.SAK.name: PayloadType.NAT_D.name,
+    PayloadType.SAT.name: PayloadType.NAT_OA.name,
+}
 
 
 class Authentication(Enum):
@@ -33,6 +44,40 @@ class Authentication(Enum):
     REVISED_PUBLIC_KEY_ENCRYPTION = "revised public key encryption"
     HYBRID_INITIATOR = "hybrid, the responder signs"
     HYBRID_RESPONDER = "hybrid, the initiator signs"
+
+
+_METHODS: Final[dict[int, Authentication]] = {
+    AuthenticationMethod.PRE_SHARED_KEY: Authentication.PRE_SHARED_KEY,
+    AuthenticationMethod.XAUTH_INIT_PRE_SHARED: Authentication.PRE_SHARED_KEY,
+    AuthenticationMethod.XAUTH_RESP_PRE_SHARED: Authentication.PRE_SHARED_KEY,
+    AuthenticationMethod.DSS_SIGNATURES: Authentication.SIGNATURE,
+    AuthenticationMethod.RSA_SIGNATURES: Authentication.SIGNATURE,
+    AuthenticationMethod.ECDSA_SIGNATURES: Authentication.SIGNATURE,
+    AuthenticationMethod.ECDSA_WITH_SHA_256_ON_P_256: Authentication.SIGNATURE,
+    AuthenticationMethod.ECDSA_WITH_SHA_384_ON_P_384: Authentication.SIGNATURE,
+    AuthenticationMethod.ECDSA_WITH_SHA_512_ON_P_521: Authentication.SIGNATURE,
+    AuthenticationMethod.XAUTH_INIT_DSS: Authentication.SIGNATURE,
+    AuthenticationMethod.XAUTH_RESP_DSS: Authentication.SIGNATURE,
+    AuthenticationMethod.XAUTH_INIT_RSA: Authentication.SIGNATURE,
+    AuthenticationMethod.XAUTH_RESP_RSA: Authentication.SIGNATURE,
+    AuthenticationMethod.RSA_ENCRYPTION: Authentication.PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.ELGAMAL_ENCRYPTION: Authentication.PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.XAUTH_INIT_RSA_ENCRYPTION: Authentication.PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.XAUTH_RESP_RSA_ENCRYPTION: Authentication.PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.REVISED_RSA_ENCRYPTION: Authentication.REVISED_PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.REVISED_ELGAMAL_ENCRYPTION: Authentication.REVISED_PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.XAUTH_INIT_RSA_REVISED_ENCRYPTION: Authentication.REVISED_PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.XAUTH_RESP_RSA_REVISED_ENCRYPTION: Authentication.REVISED_PUBLIC_KEY_ENCRYPTION,
+    AuthenticationMethod.HYBRID_INIT_RSA: Authentication.HYBRID_INITIATOR,
+    AuthenticationMethod.HYBRID_INIT_DSS: Authentication.HYBRID_INITIATOR,
+    AuthenticationMethod.HYBRID_RESP_RSA: Authentication.HYBRID_RESPONDER,
+    AuthenticationMethod.HYBRID_RESP_DSS: Authentication.HYBRID_RESPONDER,
+}
+
+
+def authentication_of(method: int | None) -> Authentication | None:
+    """Which messages an authentication method leads to; None when nothing is known about it."""
+    return None if method is None else _METHODS.get(int(method))
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -47,7 +92,7 @@ class Step(msgspec.Struct, frozen=True):
 class Exchange(msgspec.Struct, frozen=True):
     """An exchange: its messages in order. ``authentication`` is None where it makes no difference."""
 
-    exchange_type: ExchangeType
+    exchange_type: CodePoint
     steps: tuple[Step, ...]
     authentication: Authentication | None = None
     rfc: str = ""
@@ -190,9 +235,7 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
     ),
     Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, HASH", f"HASH, {_FINAL}"), _PSK, "2409 5.4"),
     Exchange(AGGRESSIVE, _steps(_OFFER, f"{_ANSWER}, SIG", f"SIG, {_FINAL}"), _SIG, "2409 5.1"),
-    Exchange(
-        AGGRESSIVE, _steps(f"{_OFFER}, [HASH]", f"{_ANSWER}, HASH", f"HASH, {_FINAL}"), _PKE, "2409 5.2"
-    ),
+    Exchange(AGGRESSIVE, _steps(f"{_OFFER}, [HASH]", f"{_ANSWER}, HASH", f"HASH, {_FINAL}"), _PKE, "2409 5.2"),
     Exchange(
         AGGRESSIVE,
         _steps(f"{_OFFER}, [HASH], [CERT+]", f"{_ANSWER}, HASH", f"HASH, {_FINAL}"),
@@ -232,7 +275,7 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(ExchangeType.INFORMATIONAL, _steps("[HASH], N|D+, [VID+]"), None, "2409 5.7"),
     Exchange(
         ExchangeType.TRANSACTION,
-        _steps("*^HASH, ATTRIBUTES, [N+], [VID+]", "*^HASH, ATTRIBUTES, [N+], [VID+]"),
+        _steps("*^HASH, ATTR, [N+], [VID+]", "*^HASH, ATTR, [N+], [VID+]"),
         None,
         "draft-dukes-ike-mode-cfg-02 3.2",
     ),
@@ -240,7 +283,7 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
 
 GDOI_EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(
-        GROUPKEY_PULL,
+        GdoiExchangeType.GROUPKEY_PULL,
         _steps(
             "*^HASH, NONCE, ID, [N+], [VID+]",
             "*^HASH, NONCE, SA+, [SAK], [SAT+], [GAP], [N+], [VID+]",
@@ -250,8 +293,13 @@ GDOI_EXCHANGES: Final[tuple[Exchange, ...]] = (
         None,
         "6407 3.2",
     ),
-    Exchange(GROUPKEY_PUSH, _steps("*^SEQ, [D+], [SA], [SAK], [SAT+], [GAP], [KD], [CERT+], [N+], SIG"), None, "6407 4"),
-    Exchange(GROUPKEY_PUSH_ACK, _steps("^HASH, SEQ, ID"), None, "8263 3"),
+    Exchange(
+        GdoiExchangeType.GROUPKEY_PUSH,
+        _steps("*^SEQ, [D+], [SA], [SAK], [SAT+], [GAP], [KD], [CERT+], [N+], SIG"),
+        None,
+        "6407 4",
+    ),
+    Exchange(GdoiExchangeType.GROUPKEY_PUSH_ACK, _steps("^HASH, SEQ, ID"), None, "8263 3"),
 )
 
 _TERM = re.compile(r"(\^?)(\[?)(\^?)([A-Za-z0-9_|]+)(\+?)(\]?)(\+?)")
@@ -307,13 +355,20 @@ def check(
         authentication: from the chosen transform, where it is known.
         gdoi: whether the DOI is GDOI, whose exchanges 32 and 33 are others.
     """
-    names = tuple(name.partition("(")[0] for name in payload_names[:MAX_NAMES])
+    names = tuple(_plain(name, gdoi=gdoi) for name in payload_names[:MAX_NAMES])
     found = [
         compare(names, row.steps[message_index].grammar)
         for row in exchanges_for(exchange_type, authentication, gdoi=gdoi)
         if message_index < len(row.steps)
     ]
     return min(found, key=len, default=())
+
+
+def _plain(name: str, *, gdoi: bool) -> str:
+    """A payload name as the grammar has it: without notify type, the drafts' NAT-D and NAT-OA as what they became."""
+    name = name.partition("(")[0]
+    found = DRAFT_NAMES.get(name) or (None if gdoi else NOT_GDOI_NAMES.get(name))
+    return found or name
 
 
 def compare(names: Sequence[str], grammar: str) -> tuple[Departure, ...]:

@@ -7,9 +7,10 @@ payload of its own as well. Payload numbers 15 and 16 mean NAT-D and NAT-OA else
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from ipsecscope.dissect.body import Ikev1Body
+from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.ikev1.attributes import (
     LONG,
     SHORT,
@@ -22,16 +23,13 @@ from ipsecscope.dissect.ikev1.attributes import (
 from ipsecscope.dissect.registry import gdoi, ipsec_doi, isakmp
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.dissect.wire import (
-    MAX_ITEMS,
     REST,
     U8,
     U16,
     U32,
     Array,
     Bytes,
-    Codec,
     CountOf,
-    Field,
     Length,
     Reader,
     Sized,
@@ -226,3 +224,72 @@ class GdoiSecurityAssociation(Ikev1Body, rfc="6407 5.2"):
     def summary(self) -> str:
         """The policies in a row."""
         return "; ".join("unreadable" if policy is None else policy.summary() for policy in self.policies)
+
+
+class KeyPacketShort(ShortAttribute, rfc="6407 5.6"):
+    """An attribute of a key packet in the short form; its type is named by the KD type."""
+
+
+class KeyPacketLong(LongAttribute, rfc="6407 5.6"):
+    """An attribute of a key packet in the long form: a key. ``repr`` hides it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(attribute_type={self.attribute_type}, <{len(self.value)} octets>)"
+
+    @property
+    def text(self) -> str:
+        """The number of octets: what they are is secret."""
+        return f"<{len(self.value)} octets>"
+
+
+class KeyPacket(Struct, rfc="6407 5.6"):
+    """The keys of one SA of the group, or of the key encryption key."""
+
+    kd_type: Annotated[gdoi.KeyDownloadType, U8]
+    reserved: Annotated[int, U8] = 0
+    length: Annotated[int | None, U16, Length()] = None
+    spi_size: Annotated[int | None, U8, SizeOf("spi")] = None
+    spi: Annotated[bytes, Sized("spi_size")] = b""
+    attributes: Annotated[tuple[Attribute, ...], attributes_of(KeyPacketShort, KeyPacketLong)] = ()
+
+    def attribute_name(self, attribute: Attribute) -> CodePoint | None:
+        """What an attribute of this packet is; None for a KD type nobody described."""
+        table = gdoi.DOWNLOAD_ATTRIBUTES.get(int(self.kd_type))
+        return None if table is None else table(int(attribute.attribute_type))
+
+    def summary(self) -> str:
+        """Type, SPI and the names of the attributes; no keys."""
+        names = [str(self.attribute_name(item) or item.attribute_type) for item in self.attributes]
+        return " ".join([str(self.kd_type), self.spi.hex(), *names])
+
+
+class KeyDownload(Ikev1Body, of=isakmp.PayloadType.KD, rfc="6407 5.6"):
+    """Key Download payload: the keys of the group."""
+
+    count: Annotated[int | None, U16, CountOf("packets")] = None
+    reserved2: Annotated[int, U16] = 0
+    packets: Annotated[tuple[KeyPacket, ...], Array(KeyPacket)] = ()
+
+    def summary(self) -> str:
+        """The key packets in a row, without their keys."""
+        return "; ".join(packet.summary() for packet in self.packets)
+
+
+class SequenceNumber(Ikev1Body, of=isakmp.PayloadType.SEQ, rfc="6407 5.7"):
+    """Sequence Number payload: protects rekey messages from replay."""
+
+    sequence: Annotated[int, U32]
+
+    def summary(self) -> str:
+        """The number."""
+        return str(self.sequence)
+
+
+class ProofOfPossession(Ikev1Body, of=isakmp.PayloadType.POP, rfc="3547 5.7"):
+    """Proof of Possession payload of the first version of GDOI: a signature."""
+
+    data: Annotated[bytes, REST]
+
+    def summary(self) -> str:
+        """The number of octets."""
+        return f"{len(self.data)} octets"

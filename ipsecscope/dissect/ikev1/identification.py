@@ -14,7 +14,7 @@ from ipsecscope.dissect.body import Ikev1Body
 from ipsecscope.dissect.certificates import describe_general_name, describe_name
 from ipsecscope.dissect.registry import ipsec_doi, isakmp
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
-from ipsecscope.dissect.wire import REST, U8, U16, Array, Bytes, Length, SizeOf, Struct
+from ipsecscope.dissect.wire import REST, U8, U16, Array, Bytes, Length, More, Struct
 
 IPV4_SIZE: Final = 4
 IPV6_SIZE: Final = 16
@@ -93,11 +93,14 @@ class Ipv6Range(IdData, of=ipsec_doi.IdType.ID_IPV6_ADDR_RANGE, rfc="2407 4.6.2.
 
 
 class ListEntry(Struct, rfc="3554 3"):
-    """One identity of a list: its length (of all but the reserved octet and itself), type and data."""
+    """One identity of a list, encoded like an Identification payload with its generic header."""
 
-    id_type: Annotated[ipsec_doi.IdType, U8]
+    next_payload: Annotated[int | None, U8, More(int(isakmp.PayloadType.ID))] = None
     reserved: Annotated[int, U8] = 0
     length: Annotated[int | None, U16, Length()] = None
+    id_type: Annotated[ipsec_doi.IdType, U8]
+    protocol_id: Annotated[IpProtocol, U8] = IpProtocol(0)
+    port: Annotated[int, U16] = 0
     data: Annotated[bytes, REST] = b""
 
     def summary(self) -> str:
@@ -165,7 +168,7 @@ class Identification(Ikev1Body, of=isakmp.PayloadType.ID, rfc="2407 4.6.2"):
 
     def summary(self) -> str:
         """Such as ``ID_FQDN moon.example`` or ``ID_IPV4_ADDR_SUBNET 10.1.0.0/24 TCP/80``."""
-        named = f" {self.protocol_id if self.protocol_id else 'any'}/{self.port}" if self.protocol_id or self.port else ""
+        named = f" {self.protocol_id or 'any'}/{self.port}" if self.protocol_id or self.port else ""
         return f"{self.id_type} {self.value}{named}"
 
 

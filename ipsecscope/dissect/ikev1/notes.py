@@ -18,7 +18,9 @@ PROPOSAL_ORDER: Final = NoteKind(
 )
 COUNT: Final = NoteKind("ikev1.count", Severity.ERROR, "A count differs from what is there.", "2408 3.5")
 NO_TRANSFORM: Final = NoteKind("ikev1.no-transform", Severity.ERROR, "A proposal without transforms.", "2408 3.5")
-SITUATION: Final = NoteKind("ikev1.situation", Severity.WARN, "Situation bits that nobody defined, or none.", "2407 4.2")
+SITUATION: Final = NoteKind(
+    "ikev1.situation", Severity.WARN, "Situation bits that nobody defined, or none.", "2407 4.2"
+)
 DOI: Final = NoteKind("ikev1.doi", Severity.NOTE, "A domain of interpretation other than IPsec and GDOI.", "2407 4.1")
 SPI_SIZE: Final = NoteKind("ikev1.spi-size", Severity.WARN, "An SPI of a size its protocol does not have.", "2408 3.5")
 SPI_RESERVED: Final = NoteKind(
@@ -32,10 +34,14 @@ ATTRIBUTE_SIZE: Final = NoteKind(
 )
 KEY_LENGTH: Final = NoteKind("ikev1.key-length", Severity.WARN, "A key length that the cipher does not have.", "2409 A")
 LIFETIME: Final = NoteKind("ikev1.lifetime", Severity.WARN, "A duration without a life type before it.", "2407 4.5")
-KE_SIZE: Final = NoteKind("ikev1.ke-size", Severity.ERROR, "A public value of a size the group does not have.", "2409 5")
+KE_SIZE: Final = NoteKind(
+    "ikev1.ke-size", Severity.ERROR, "A public value of a size the group does not have.", "2409 5"
+)
 KE_VALUE: Final = NoteKind("ikev1.ke-value", Severity.ERROR, "A public value that makes a known secret.", "6989 2.1")
 NONCE_SIZE: Final = NoteKind("ikev1.nonce-size", Severity.ERROR, "A nonce must have 8 to 256 octets.", "2409 5")
-ID_SIZE: Final = NoteKind("ikev1.id-size", Severity.ERROR, "An identity of a size its type does not have.", "2407 4.6.2")
+ID_SIZE: Final = NoteKind(
+    "ikev1.id-size", Severity.ERROR, "An identity of a size its type does not have.", "2407 4.6.2"
+)
 ID_PORT: Final = NoteKind(
     "ikev1.id-port", Severity.WARN, "In phase 1 protocol and port must be 0, or UDP and the IKE port.", "2407 4.6.2"
 )

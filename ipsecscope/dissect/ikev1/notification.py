@@ -11,13 +11,12 @@ from typing import Annotated, Any, ClassVar, Final
 
 from ipsecscope.dissect.body import Ikev1Body
 from ipsecscope.dissect.ikev1.attributes import Attribute, Lifetime, attributes_of, show_octets
-from ipsecscope.dissect.ikev1.sa import PhaseTwoLong, PhaseTwoShort, Transform, read_lifetimes
+from ipsecscope.dissect.ikev1.transforms import PhaseTwoLong, PhaseTwoShort, read_lifetimes
 from ipsecscope.dissect.registry import ipsec_doi, isakmp
 from ipsecscope.dissect.wire import REST, U8, U16, U32, Bytes, Codec, CountOf, Field, Reader, Sized, SizeOf, Struct
 
 MAX_SPIS: Final = 4096  # SPIs in one Delete payload; what is behind them is kept as octets
 ISAKMP_SPI_SIZE: Final = 16  # both cookies
-LAST_ERROR: Final = 16383  # errors of RFC 2408 and private ones
 SHOWN_TEXT: Final = 64  # octets of text in a summary
 SHOWN_SPIS: Final = 4  # SPIs in a summary
 
@@ -36,7 +35,9 @@ class ResponderLifetime(NotificationData, of=isakmp.NotifyType.RESPONDER_LIFETIM
     @property
     def lifetimes(self) -> tuple[Lifetime, ...]:
         """Every life type with its duration."""
-        return read_lifetimes(self.attributes, ipsec_doi.PhaseTwoAttribute.SA_LIFE_TYPE, ipsec_doi.PhaseTwoAttribute.SA_LIFE_DURATION)
+        return read_lifetimes(
+            self.attributes, ipsec_doi.PhaseTwoAttribute.SA_LIFE_TYPE, ipsec_doi.PhaseTwoAttribute.SA_LIFE_DURATION
+        )
 
     def summary(self) -> str:
         """The lifetimes."""
@@ -53,7 +54,9 @@ class ReplayStatus(NotificationData, of=isakmp.NotifyType.REPLAY_STATUS, rfc="24
         return {0: "anti-replay disabled", 1: "anti-replay enabled"}.get(self.status, str(self.status))
 
 
-class DeadPeerDetection(NotificationData, of=(isakmp.NotifyType.R_U_THERE, isakmp.NotifyType.R_U_THERE_ACK), rfc="3706 5.3"):
+class DeadPeerDetection(
+    NotificationData, of=(isakmp.NotifyType.R_U_THERE, isakmp.NotifyType.R_U_THERE_ACK), rfc="3706 5.3"
+):
     """R-U-THERE and R-U-THERE-ACK: a sequence number that the answer repeats."""
 
     sequence: Annotated[int, U32]
@@ -125,7 +128,7 @@ class Notification(Ikev1Body, of=isakmp.PayloadType.N, rfc="2408 3.14"):
     @property
     def is_error(self) -> bool:
         """Whether the type is in one of the ranges of errors (RFC 2408 section 3.14.1)."""
-        return self.notify_type <= LAST_ERROR
+        return self.notify_type.is_error
 
     @property
     def cookies(self) -> tuple[bytes, bytes] | None:

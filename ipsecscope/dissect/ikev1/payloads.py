@@ -12,7 +12,7 @@ from ipsecscope.dissect.body import Ikev1Body
 from ipsecscope.dissect.certificates import describe_certificate, describe_name
 from ipsecscope.dissect.ikev1.attributes import show_octets
 from ipsecscope.dissect.registry import ipsec_doi, isakmp, vendor_ids
-from ipsecscope.dissect.wire import REST, U8, U16, Struct
+from ipsecscope.dissect.wire import REST, U8, U16
 
 NAT_OA_SIZES = {4, 16}
 LAST_FRAGMENT = 0x01
@@ -60,7 +60,7 @@ class CertificateRequest(Ikev1Body, of=isakmp.PayloadType.CR, rfc="2408 3.10"):
         """The authority."""
         if not self.data:
             return f"{self.encoding} any authority"
-        return f"{self.encoding} {describe_name(self.data)}"
+        return f"{self.encoding} {describe_name(self.data) or show_octets(self.data)}"
 
 
 class Hash(Ikev1Body, of=isakmp.PayloadType.HASH, rfc="2408 3.11"):

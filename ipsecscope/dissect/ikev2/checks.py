@@ -104,14 +104,18 @@ def check_payload(payload: Payload, *, is_response: bool = False, prf_key_size: 
     """What there is to say about one payload of a message: its generic header, then its body."""
     name = str(PayloadType(payload.kind))
     if payload.reserved:
-        yield Note("payload.reserved", "reserved bits of the payload header are set", payload.start + 1, payload.start + 2, name)
+        yield Note(
+            "payload.reserved",
+            "reserved bits of the payload header are set",
+            payload.start + 1,
+            payload.start + 2,
+            name,
+        )
     if payload.critical and PayloadType(payload.kind).reference == "7296":
         text = f"the critical bit has no meaning on {name}, which every implementation knows"
         yield Note("payload.critical-known", text, payload.start + 1, payload.start + 2, name)
     start = payload.start + GENERIC_HEADER_SIZE
-    yield from check_body(
-        payload.body, is_response=is_response, offset=start, name=name, prf_key_size=prf_key_size
-    )
+    yield from check_body(payload.body, is_response=is_response, offset=start, name=name, prf_key_size=prf_key_size)
 
 
 def _findings(body: Body, *, is_response: bool, prf_key_size: int | None) -> Iterator[Finding]:

@@ -77,9 +77,7 @@ class Numbers(Codec):
         del by
         if reader.left % self.size:
             raise WireError(f"{reader.left} octets are no list of {self.size}-octet numbers", reader.pos, reader.end)
-        return tuple(
-            self.kind(int.from_bytes(reader.take(self.size), "big")) for _ in range(reader.left // self.size)
-        )
+        return tuple(self.kind(int.from_bytes(reader.take(self.size), "big")) for _ in range(reader.left // self.size))
 
     def put(self, out: bytearray, value: Any) -> None:
         """Append the numbers."""
@@ -174,7 +172,9 @@ class Sequence(Codec):
         """Read the structures and record where each stood."""
         del by
         start = reader.pos
-        fields = self._walk(reader, lambda index: self.item.trace(reader, f"{name}[{index}]"), lambda field: field.value)
+        fields = self._walk(
+            reader, lambda index: self.item.trace(reader, f"{name}[{index}]"), lambda field: field.value
+        )
         items = tuple(fields)
         return Field(name, start, reader.pos, _settle(tuple(item.value for item in items)), items)
 

@@ -16,7 +16,6 @@ from ipsecscope.dissect.registry.ikev2 import ConfigurationAttributeType as Attr
 from ipsecscope.dissect.registry.ikev2 import ConfigurationType, PayloadType
 from ipsecscope.dissect.wire import REST, U8, U16, U24, U32, Array, Bytes, Sized, SizeOf, Struct
 
-
 IP6_SIZE = 16
 
 

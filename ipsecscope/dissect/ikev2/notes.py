@@ -4,26 +4,41 @@ from __future__ import annotations
 
 from ipsecscope.dissect.notes import NoteKind, Severity
 
-_ROWS = (
+NOTES = (
     NoteKind("payload.reserved", Severity.NOTE, "A reserved field is not zero.", "7296 3.2"),
-    NoteKind("payload.critical-known", Severity.NOTE, "The critical bit is set on a payload that RFC 7296 defines.", "7296 3.2"),
+    NoteKind(
+        "payload.critical-known",
+        Severity.NOTE,
+        "The critical bit is set on a payload that RFC 7296 defines.",
+        "7296 3.2",
+    ),
     NoteKind("payload.empty", Severity.WARN, "A payload that must say something is empty.", "7296 3"),
     NoteKind("sa.no-proposal", Severity.ERROR, "An SA payload without proposals.", "7296 3.3"),
     NoteKind("sa.proposal-number", Severity.ERROR, "Proposals are not numbered 1, 2, 3 …", "7296 3.3.1"),
     NoteKind("sa.duplicate-proposal", Severity.ERROR, "Two proposals have the same number.", "7296 3.3.1"),
-    NoteKind("sa.transform-count", Severity.ERROR, "The number of transforms is not what the proposal says.", "7296 3.3.1"),
+    NoteKind(
+        "sa.transform-count", Severity.ERROR, "The number of transforms is not what the proposal says.", "7296 3.3.1"
+    ),
     NoteKind("sa.last-marker", Severity.WARN, "The marker that another item follows is wrong.", "7296 3.3.1"),
     NoteKind("sa.spi-size", Severity.ERROR, "The SPI has not the size that its protocol demands.", "7296 3.3.1"),
     NoteKind("sa.transform-missing", Severity.ERROR, "A mandatory transform type is missing.", "7296 3.3.3"),
-    NoteKind("sa.transform-misplaced", Severity.WARN, "A transform type that this protocol does not use.", "7296 3.3.3"),
+    NoteKind(
+        "sa.transform-misplaced", Severity.WARN, "A transform type that this protocol does not use.", "7296 3.3.3"
+    ),
     NoteKind("sa.transform-unknown", Severity.NOTE, "A transform that no registry row names.", "7296 3.3.2"),
     NoteKind("sa.duplicate-transform", Severity.NOTE, "The same transform twice in one proposal.", "7296 3.3.6"),
     NoteKind("sa.ambiguous-choice", Severity.ERROR, "A response that leaves a choice open.", "7296 3.3"),
-    NoteKind("sa.aead-with-integrity", Severity.ERROR, "A combined mode cipher beside an integrity algorithm.", "7296 3.3"),
+    NoteKind(
+        "sa.aead-with-integrity", Severity.ERROR, "A combined mode cipher beside an integrity algorithm.", "7296 3.3"
+    ),
     NoteKind("sa.aead-mixed", Severity.WARN, "Combined mode and other ciphers in one proposal.", "5282 8"),
     NoteKind("sa.no-integrity", Severity.ERROR, "A cipher without integrity protection.", "7296 3.3.3"),
-    NoteKind("sa.key-length-missing", Severity.ERROR, "A cipher with variable key length without that length.", "7296 3.3.5"),
-    NoteKind("sa.key-length-fixed", Severity.WARN, "A key length on an algorithm whose key has a fixed length.", "7296 3.3.5"),
+    NoteKind(
+        "sa.key-length-missing", Severity.ERROR, "A cipher with variable key length without that length.", "7296 3.3.5"
+    ),
+    NoteKind(
+        "sa.key-length-fixed", Severity.WARN, "A key length on an algorithm whose key has a fixed length.", "7296 3.3.5"
+    ),
     NoteKind("sa.key-length-invalid", Severity.ERROR, "A key length that the cipher does not have.", "7296 3.3.5"),
     NoteKind("ke.method-unknown", Severity.NOTE, "A key exchange method that no registry row names.", "7296 3.4"),
     NoteKind("ke.size", Severity.ERROR, "Key exchange data of the wrong size for its method and role.", "7296 3.4"),
@@ -53,4 +68,4 @@ _ROWS = (
     NoteKind("ps.size", Severity.ERROR, "A puzzle solution that is not four keys of one length.", "8019 7.1.2"),
 )
 
-NOTE_KINDS: dict[str, NoteKind] = {row.id: row for row in _ROWS}
+NOTE_KINDS: dict[str, NoteKind] = {row.id: row for row in NOTES}

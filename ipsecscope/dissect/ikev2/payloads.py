@@ -12,7 +12,7 @@ from ipsecscope.dissect import eap
 from ipsecscope.dissect.body import Ikev2Body
 from ipsecscope.dissect.certificates import describe_certificate, describe_public_key
 from ipsecscope.dissect.ikev2.codecs import Chunks
-#V
+from ipsecscope.dissect.registry import vendor_ids
 from ipsecscope.dissect.registry.eap import EapCode, EapType
 from ipsecscope.dissect.registry.ikev2 import (
     AuthenticationMethod,

@@ -55,7 +55,9 @@ class Ipv4Selector(TrafficSelector, of=TrafficSelectorType.TS_IPV4_ADDR_RANGE, r
 
     def summary(self) -> str:
         """Such as ``10.1.0.0/16[tcp/80]``."""
-        return address_range(self.start_address, self.end_address) + ports(self.protocol, self.start_port, self.end_port)
+        return address_range(self.start_address, self.end_address) + ports(
+            self.protocol, self.start_port, self.end_port
+        )
 
 
 class Ipv6Selector(TrafficSelector, of=TrafficSelectorType.TS_IPV6_ADDR_RANGE, rfc="7296 3.13.1"):
@@ -71,7 +73,9 @@ class Ipv6Selector(TrafficSelector, of=TrafficSelectorType.TS_IPV6_ADDR_RANGE, r
 
     def summary(self) -> str:
         """Such as ``2001:db8::/64``."""
-        return address_range(self.start_address, self.end_address) + ports(self.protocol, self.start_port, self.end_port)
+        return address_range(self.start_address, self.end_address) + ports(
+            self.protocol, self.start_port, self.end_port
+        )
 
 
 class FcSelector(TrafficSelector, of=TrafficSelectorType.TS_FC_ADDR_RANGE, rfc="4595 4.4"):

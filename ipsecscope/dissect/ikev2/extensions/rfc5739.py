@@ -35,7 +35,5 @@ class InternalIp6Link(ConfigurationValue, of=ConfigurationAttributeType.INTERNAL
         return f"{address} {octets_text(self.link_id)}".rstrip()
 
 
-class InternalIp6Prefix(
-    Ip6PrefixValue, of=ConfigurationAttributeType.INTERNAL_IP6_PREFIX, rfc="5739 6.2"
-):
+class InternalIp6Prefix(Ip6PrefixValue, of=ConfigurationAttributeType.INTERNAL_IP6_PREFIX, rfc="5739 6.2"):
     """A prefix that the client may use as its own."""

@@ -38,7 +38,8 @@ class RohcSupported(NotifyData, of=NotifyType.ROHC_SUPPORTED, rfc="5857 2.1.1"):
     """The parameters of the header compression that the sender offers for a Child SA."""
 
     attributes: Annotated[
-        tuple[ShortRohcAttribute | LongRohcAttribute, ...], Array(LongRohcAttribute, format_bit, {1: ShortRohcAttribute})
+        tuple[ShortRohcAttribute | LongRohcAttribute, ...],
+        Array(LongRohcAttribute, format_bit, {1: ShortRohcAttribute}),
     ]
 
     def summary(self) -> str:
