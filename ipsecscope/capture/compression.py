@@ -129,10 +129,17 @@ def is_compressed(head: bytes) -> bool:
 
 
 class _Progress(msgspec.Struct):
-    """Where the current member of an archive starts, and how many calls its decoder has had."""
+    """How far the current member of an archive is.
+
+    ``start`` is where it starts in the input; ``calls`` counts the decoder's calls before the last piece of input,
+    ``since`` the octets that came out after it.
+    """
 
     start: int = 0
     calls: int = 0
+    calls_since: int = 0
+    since: int = 0
+    piece: bytes = b""
 
 
 class Unpacked:
@@ -180,13 +187,18 @@ class Unpacked:
         decoder = self._decoder
         data = self._take() if decoder.needs_input else b""
         last = decoder.needs_input and not data
+        if data:
+            self._progress.calls += self._progress.calls_since
+            self._progress.calls_since = self._progress.since = 0
+            self._progress.piece = data
         try:
             out = decoder.decompress(data, self._step_size) or b""
         except Exception as why:  # noqa: BLE001 - five libraries, each with exceptions of its own
-            self._deliver(self._approach(data))
+            self._deliver(self._approach())
             self._stop("capture.damaged", f"the {self._codec.name} stream is damaged: {' '.join(str(why).split())}")
             return
-        self._progress.calls += 1
+        self._progress.calls_since += 1
+        self._progress.since += len(out)
         self._deliver(out)
         if decoder.eof:
             self._next_member()
@@ -210,7 +222,7 @@ class Unpacked:
 
     def _next_member(self) -> None:
         """Archives may be concatenated; zero octets between them are padding, anything else ends the bytes."""
-        rest = self._decoder.unused_data + self._input
+        rest = (self._decoder.unused_data or b"") + self._input
         while True:
             rest = rest.lstrip(b"\x00")
             if len(rest) >= MAGIC_SIZE:
@@ -231,8 +243,8 @@ class Unpacked:
             self._faults.say("capture.trailing", text, self._produced, len(rest))
         self._done = True
 
-    def _approach(self, data: bytes) -> bytes:
-        """Unpack the failing member once more up to the failing call, then octet by octet up to the fault itself."""
+    def _approach(self) -> bytes:
+        """Unpack the failing member once more up to its last piece of input, and that octet by octet up to the fault."""
         again, start = self._again, self._progress.start
         if again is None:
             if len(self._history) > _REMEMBERED:
@@ -240,17 +252,16 @@ class Unpacked:
             again, start = io.BytesIO(self._history), 0
         again.seek(start)
         decoder = self._codec.decoder()
-        for _ in range(self._progress.calls):
-            given = again.read(self._codec.input_size) or b"" if decoder.needs_input else b""
-            decoder.decompress(given, self._step_size)
         out = bytearray()
         with contextlib.suppress(Exception):  # the fault, which the caller reports
-            for octet in (b"", *(bytes((octet,)) for octet in data)):
-                if octet or not decoder.needs_input:
-                    out += decoder.decompress(octet, 1) or b""
+            for _ in range(self._progress.calls):
+                given = again.read(self._codec.input_size) or b"" if decoder.needs_input else b""
+                decoder.decompress(given, self._step_size)
+            for octet in self._progress.piece:
+                out += decoder.decompress(bytes((octet,)), 1) or b""
                 while not decoder.needs_input and not decoder.eof:
                     out += decoder.decompress(b"", 1) or b""
-        return bytes(out)
+        return bytes(out[self._progress.since :])
 
 
 def unpack(raw: Raw, faults: Faults, again: Seekable | None = None) -> tuple[Raw, tuple[str, ...], bytes]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ import numpy.typing as npt
 from ipsecscope.capture.faults import Faults, readable_text
 from ipsecscope.capture.link_types import LinkType, link_type_name
 from ipsecscope.capture.pcapng_blocks import (
-    BYTE_ORDER_MAGIC,
     MIN_LENGTH,
     Block,
     Clock,
@@ -32,11 +30,20 @@ from ipsecscope.capture.pcapng_blocks import (
     padded,
     statistics,
 )
+from ipsecscope.capture.pcapng_extents import (
+    MAX_BLOCK,
+    ORDERS,
+    SECTION_MAGIC,
+    Extent,
+    candidates,
+    is_start,
+    measure,
+    neighbour,
+    order_at,
+)
 from ipsecscope.capture.records import Interface, Records, Secrets
 from ipsecscope.capture.stream import ByteStream
 
-MAX_BLOCK = 16 * 1024 * 1024 + 128 * 1024  # octets of one block
-MAX_FOUND_BLOCK = 512 * 1024  # octets of a block at which reading may go on after damage
 LOOKAHEAD = 1024 * 1024
 MAX_ORIGINAL = 16 * 1024 * 1024  # octets on the wire that a packet may claim
 MAX_DAMAGES = 10_000  # damaged places per file; reading stops there
@@ -45,17 +52,13 @@ MAX_INTERFACES = 65_536  # interfaces of one section, and listed in the facts
 MAX_SECRETS = 16 * 1024 * 1024  # octets of secrets kept per file
 MAX_STATISTICS = 1_000  # interface statistics kept per file
 
-_MAGIC = bytes.fromhex("0a0d0d0a")
-_ORDERS = {struct.pack(order + "I", BYTE_ORDER_MAGIC): order for order in "<>"}
-_SCAN = 256 * 1024
-_FIRST_SCAN = 4 * 1024
 _TIME_LIMIT = 2**63 - 1
 _PACKET_HEADER = 28  # block header and the fixed part of an Enhanced Packet Block
 
 
 def is_pcapng(head: bytes) -> bool:
     """Whether a file that starts with ``head`` is a pcapng file."""
-    return head[:4] == _MAGIC and head[8:12] in _ORDERS
+    return head[:4] == SECTION_MAGIC and head[8:12] in ORDERS
 
 
 class _Described(msgspec.Struct, frozen=True):
@@ -64,13 +67,6 @@ class _Described(msgspec.Struct, frozen=True):
     link_type: int
     snaplen: int
     clock: Clock
-
-
-class _Extent(Enum):
-    """What stands at an offset when it is no whole block."""
-
-    PARTIAL = "it leaves the window"
-    BROKEN = "its lengths make no sense"
 
 
 class _Columns:
@@ -114,7 +110,7 @@ class PcapngReader:
         self._faults = faults
         self._file = file
         self._number = 1
-        self._order = _ORDERS[stream.buffer[8:12]]
+        self._order = ORDERS[stream.buffer[8:12]]
         self._interfaces: dict[int, _Described] = {}
         self._described = 0
         self._last_ns = 0
@@ -138,18 +134,18 @@ class PcapngReader:
                 self._number += columns.count
                 yield columns.records(self._file, buffer, base, first)
             if at is None and not stream.final and self._damages <= MAX_DAMAGES:
-                if extent is _Extent.PARTIAL or len(buffer) - origin < LOOKAHEAD:
+                if extent is Extent.PARTIAL or len(buffer) - origin < LOOKAHEAD:
                     stream.advance(origin, 0 if origin else 2 * len(buffer) + LOOKAHEAD)
                     at = 0
                 else:
                     at = self._hunt(base + origin)
 
-    def _blocks(self, at: int, columns: _Columns) -> tuple[int, _Extent]:
+    def _blocks(self, at: int, columns: _Columns) -> tuple[int, Extent]:
         """Read whole blocks from ``at``; returns where that ends, and why."""
         while True:
             at = self._packets(at, columns)
             extent = self._measure(at)
-            if isinstance(extent, _Extent):
+            if isinstance(extent, Extent):
                 return at, extent
             self._block(at, extent, columns)
             at = extent
@@ -175,58 +171,14 @@ class PcapngReader:
             self._enhanced(np.array(starts, np.int64), None, columns)
         return at
 
-    def _measure(self, at: int) -> int | _Extent:
-        """Where the block at ``at`` ends, if it is whole and its lengths agree."""
+    def _measure(self, at: int) -> int | Extent:
+        """Where the block at ``at`` ends, if it is whole."""
         buffer = self._stream.buffer
-        if at + 12 > len(buffer):
-            return _Extent.PARTIAL
-        order = self._order_at(at)
-        if order is None:
-            return _Extent.BROKEN
-        (length,) = struct.unpack_from(order + "I", buffer, at + 4)
-        if not 12 <= length <= MAX_BLOCK:
-            return _Extent.BROKEN
-        if at + padded(length) > len(buffer):
-            return self._unpadded(at, length, order) or _Extent.PARTIAL
-        stop = self._unpadded(at, length, order)
-        if stop is None and self._agreed(at + length, order) is not None:
-            self._damaged(at + length - 4, 4, "the lengths of a block differ, the next block is in its place")
-            return at + int(length)
-        return stop or _Extent.BROKEN
-
-    def _unpadded(self, at: int, length: int, order: str) -> int | None:
-        """The end of a block whose two lengths agree; some writers count the padding, some do not."""
-        buffer = self._stream.buffer
-        for size in (length, padded(length)):
-            if at + size <= len(buffer) and struct.unpack_from(order + "I", buffer, at + size - 4)[0] == length:
-                return at + size
-        return None
-
-    def _order_at(self, at: int) -> str | None:
-        """The byte order of the block at ``at``: a section says its own."""
-        buffer = self._stream.buffer
-        if buffer[at : at + 4] == _MAGIC:
-            return _ORDERS.get(buffer[at + 8 : at + 12])
-        return self._order
-
-    def _agreed(self, at: int, order: str) -> int | None:
-        """The end of a block of a known type at ``at`` whose lengths agree, if one is there."""
-        buffer = self._stream.buffer
-        if at + 12 > len(buffer):
-            return None
-        kind, length = struct.unpack_from(order + "II", buffer, at)
-        if kind == Block.SECTION:
-            order = _ORDERS.get(buffer[at + 8 : at + 12], "")
-            if not order:
-                return None
-            (length,) = struct.unpack_from(order + "I", buffer, at + 4)
-        if kind not in MIN_LENGTH or length & 3 or not MIN_LENGTH[Block(kind)] <= length <= MAX_FOUND_BLOCK:
-            return None
-        if kind in {Block.ENHANCED_PACKET, Block.PACKET}:
-            (captured,) = struct.unpack_from(order + "I", buffer, at + 20) if at + 24 <= len(buffer) else (MAX_BLOCK,)
-            if captured > length - 32:
-                return None
-        return self._unpadded(at, length, order)
+        extent = measure(buffer, at, self._order)
+        if extent is Extent.BROKEN and (stop := neighbour(buffer, at, self._order)) is not None:
+            self._damaged(stop - 4, 4, "the lengths of a block differ, the next block is in its place")
+            return stop
+        return extent
 
     def _block(self, at: int, stop: int, columns: _Columns) -> None:
         """Read one whole block."""
@@ -353,7 +305,7 @@ class PcapngReader:
 
     def _section(self, at: int, stop: int) -> None:
         buffer, facts = self._stream.buffer, self._faults.facts
-        self._order = _ORDERS[buffer[at + 8 : at + 12]]
+        self._order = ORDERS[buffer[at + 8 : at + 12]]
         self._interfaces, self._described = {}, 0
         self._faults.count("sections")
         (major,) = struct.unpack_from(self._order + "H", buffer, at + 12)
@@ -437,12 +389,12 @@ class PcapngReader:
             self._said.add(kind)
             self._faults.say(kind, text)
 
-    def _go_on(self, at: int, extent: _Extent, columns: _Columns) -> int | None:
+    def _go_on(self, at: int, extent: Extent, columns: _Columns) -> int | None:
         """Where reading goes on in this window behind ``at``, where no whole block stands; None: not in it."""
         stream = self._stream
         if stream.final and at == len(stream.buffer):
             return None
-        if not stream.final and (extent is _Extent.PARTIAL or len(stream.buffer) - at < LOOKAHEAD):
+        if not stream.final and (extent is Extent.PARTIAL or len(stream.buffer) - at < LOOKAHEAD):
             return None
         self._damages += 1
         left = len(stream.buffer) - at
@@ -458,7 +410,7 @@ class PcapngReader:
             self._order = order
             return place
         if stream.final:
-            cut = extent is _Extent.PARTIAL
+            cut = extent is Extent.PARTIAL
             text = "the file ends inside a block" if cut else "no block, and none found behind it"
             self._faults.say("capture.truncated" if cut else "capture.damaged", text, stream.base + at, left)
         return None
@@ -489,38 +441,16 @@ class PcapngReader:
 
     def _search(self, low: int) -> tuple[str, int] | None:
         """The first block from ``low`` in this window at which reading can go on, and its byte order."""
-        stream = self._stream
-        high = len(stream.buffer) - (11 if stream.final else LOOKAHEAD)
-        size = _FIRST_SCAN
-        while low < high:
-            count = min(size, high - low)
-            for offset in self._candidates(low, count):
-                self._tried += 1
-                if self._tried > MAX_TRIED:
-                    return None
-                for order in (self._order, "<" if self._order == ">" else ">"):
-                    if self._is_start(offset, order):
-                        return self._order_found(offset, order), offset
-            low += count
-            size = _SCAN
+        buffer = self._stream.buffer
+        for at in candidates(buffer, low, len(buffer) - (0 if self._stream.final else LOOKAHEAD)):
+            self._tried += 1
+            if self._tried > MAX_TRIED:
+                return None
+            for order in (self._order, "<" if self._order == ">" else ">"):
+                own = order_at(buffer, at, order)
+                if own is not None and is_start(buffer, at, own):
+                    return own, at
         return None
-
-    def _candidates(self, low: int, count: int) -> list[int]:
-        words = np.ndarray((count,), "<u4", self._stream.buffer, low, strides=(1,))
-        known = np.array([*MIN_LENGTH], np.uint32)
-        return [low + int(index) for index in np.flatnonzero(np.isin(words, np.concatenate((known, known.byteswap()))))]
-
-    def _is_start(self, at: int, order: str) -> bool:
-        stop = self._agreed(at, order)
-        if stop is None:
-            return False
-        (kind,) = struct.unpack_from(order + "I", self._stream.buffer, at)
-        if kind in {Block.ENHANCED_PACKET, Block.SECTION} or stop + 12 > len(self._stream.buffer):
-            return True
-        return self._agreed(stop, order) is not None
-
-    def _order_found(self, at: int, order: str) -> str:
-        return (self._order_at(at) or order) if self._stream.buffer[at : at + 4] == _MAGIC else order
 
     def _hunt(self, origin: int) -> int | None:
         """The first block in the windows to come; this window has been searched."""

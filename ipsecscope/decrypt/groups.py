@@ -252,7 +252,7 @@ def _modp_secret(row: GroupRow, pair: KeyPair, peer_public: bytes) -> Secret:
 
 
 def _curve(row: GroupRow) -> ec.EllipticCurve:
-    from cryptography.hazmat.primitives.asymmetric import ec as curves  # noqa: PLC0415 (sizes are asked without it)
+    from cryptography.hazmat.primitives.asymmetric import ec as curves
 
     curve: ec.EllipticCurve = getattr(curves, row.parameter)()
     return curve
@@ -275,7 +275,7 @@ def _ecp_generate(row: GroupRow, entropy: bytes) -> tuple[bytes, Secret]:
 
 
 def _ecp_private(row: GroupRow, private: Secret) -> ec.EllipticCurvePrivateKey:
-    from cryptography.hazmat.primitives.asymmetric import ec as curves  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec as curves
 
     return curves.derive_private_key(int.from_bytes(private.reveal(), "big"), _curve(row))
 
@@ -290,7 +290,7 @@ def _ecp_secret(row: GroupRow, pair: KeyPair, peer_public: bytes) -> Secret:
             raise refused
         common = BRAINPOOL_P224.multiply(int.from_bytes(pair.private.reveal(), "big"), (x, y))
         return Secret(common[0].to_bytes(size, "big"))
-    from cryptography.hazmat.primitives.asymmetric import ec as curves  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec as curves
 
     try:
         public = curves.EllipticCurvePublicNumbers(x, y, _curve(row)).public_key()
@@ -301,7 +301,7 @@ def _ecp_secret(row: GroupRow, pair: KeyPair, peer_public: bytes) -> Secret:
 
 def _montgomery_keys(row: GroupRow) -> tuple[Any, Any]:
     """The library's private and public key classes."""
-    from cryptography.hazmat.primitives.asymmetric import x448, x25519  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import x448, x25519
 
     if row.family == "x25519":
         return x25519.X25519PrivateKey, x25519.X25519PublicKey

@@ -85,9 +85,9 @@ def open_ike_v2(
     sk_offset: int,
     encryption: EncryptionRow,
     sk_e: Secret,
-    *,
     integrity: IntegrityRow | None = None,
     sk_a: Secret | None = None,
+    *,
     header_size: int = SK_HEADER_SIZE,
 ) -> OpenedBody | Refused:
     """Open the SK or SKF payload of an IKEv2 message, RFC 7296 section 3.14, RFC 5282 and RFC 7383 section 2.5.

@@ -33,9 +33,9 @@ def seal_ike_v2(
     iv: bytes,
     encryption: EncryptionRow,
     sk_e: Secret,
-    *,
     integrity: IntegrityRow | None = None,
     sk_a: Secret | None = None,
+    *,
     padding: bytes | None = None,
 ) -> bytes:
     """A whole IKEv2 message with an Encrypted payload, RFC 7296 section 3.14 and RFC 5282.

@@ -24,7 +24,7 @@ from ipsecscope.capture.writer import PcapWriter
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
-    "bzip2": bz2.compress,
+    "bzip2": lambda data: bz2.compress(data, 1),
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
     "lz4": lambda data: bytes(lz4.frame.compress(data, content_checksum=True)),
@@ -83,7 +83,7 @@ def test_capture_compressed_and_cut_keeps_what_can_be_unpacked(codec: str, plain
     path.write_bytes(packed[: len(packed) * 9 // 10])
     frames, facts = read(path)
     assert frames == plain[: len(frames)]
-    assert len(frames) > 1000  # blocks of bzip2 hold 900 kB, of the 1 MB that there are
+    assert len(frames) > 1000
     assert facts.notes[-1].kind == "capture.truncated"
     assert any(codec in note.text for note in facts.notes)
 
@@ -116,7 +116,7 @@ def test_capture_with_damaged_compression_never_raises(codec: str, seed: int, tm
         try:
             assert all(len(frame.data) < 2**20 for frame in open_capture(source).frames())
         except CaptureError as why:
-            assert "\n" not in str(why)
+            assert "\n" not in str(why)  # noqa: PT017 - it may be raised or not
 
 
 def test_compressed_stream_followed_by_something_else_says_so(plain: list[Frame], tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_compression_without_its_package_names_the_extra(
 
 @pytest.mark.parametrize("inside", [b"", b"plain text\n"], ids=["nothing", "text"])
 def test_compressed_file_that_is_no_capture_is_refused(inside: bytes) -> None:
-    with pytest.raises(CaptureError, match="nothing inside the gzip stream|not a capture file"):
+    with pytest.raises(CaptureError, match=r"nothing inside the gzip stream|not a capture file"):
         read_stream(gzip.compress(inside))
 
 

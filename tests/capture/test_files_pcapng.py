@@ -132,7 +132,12 @@ def test_obsolete_packets_are_read() -> None:
 
 
 def test_comments_of_packets_are_kept_with_their_frame() -> None:
-    data = section() + interface() + enhanced(b"a", 1) + enhanced(b"b", 2, options=option(2, b"\1\0\0\0") + option(1, b"x\xff"))
+    data = (
+        section()
+        + interface()
+        + enhanced(b"a", 1)
+        + enhanced(b"b", 2, options=option(2, b"\1\0\0\0") + option(1, b"x\xff"))
+    )
     data += enhanced(b"c", 3, options=option(1, b"one") + option(1, b"two") + option(0, b""))
     frames, _ = read(data)
     assert [frame.comment for frame in frames] == ["", "x\\xff", "one\ntwo"]
@@ -155,7 +160,9 @@ def test_names_secrets_statistics_and_unknown_blocks_are_kept_or_counted() -> No
     assert facts.notes == []
 
 
-@pytest.mark.parametrize("names", [b"\1\0", b"\1\0\xff\xff", option(1, b"abc"), b""], ids=["cut", "long", "short", "empty"])
+@pytest.mark.parametrize(
+    "names", [b"\1\0", b"\1\0\xff\xff", option(1, b"abc"), b""], ids=["cut", "long", "short", "empty"]
+)
 def test_names_that_cannot_be_read_are_left_out(names: bytes) -> None:
     frames, facts = read(section() + interface() + block(4, names) + enhanced(b"a", 1))
     assert len(frames) == 1
@@ -224,7 +231,9 @@ def test_second_section_of_the_other_byte_order_is_found_after_damage() -> None:
 
 def test_section_header_destroyed_between_byte_orders_is_overcome() -> None:
     data = section("<") + interface("<") + enhanced(b"a" * 40, 1)
-    data += b"\xee" * len(section(">")) + interface(">", 101) + enhanced(b"b" * 40, 2, ">") + enhanced(b"c" * 40, 3, ">")
+    data += (
+        b"\xee" * len(section(">")) + interface(">", 101) + enhanced(b"b" * 40, 2, ">") + enhanced(b"c" * 40, 3, ">")
+    )
     frames, _ = read(data)
     assert [frame.data[:1] for frame in frames] == [b"a", b"b", b"c"]
 
@@ -232,7 +241,9 @@ def test_section_header_destroyed_between_byte_orders_is_overcome() -> None:
 def test_section_with_a_wrong_byte_order_magic_later_in_the_file_is_damage() -> None:
     bad = bytearray(section())
     bad[8:12] = b"\0\0\0\0"
-    frames, facts = read(section() + interface() + enhanced(b"a" * 20, 1) + bytes(bad) + interface() + enhanced(b"b" * 20, 2))
+    frames, facts = read(
+        section() + interface() + enhanced(b"a" * 20, 1) + bytes(bad) + interface() + enhanced(b"b" * 20, 2)
+    )
     assert [frame.data[:1] for frame in frames] == [b"a", b"b"]
     assert facts.notes[0].kind == "capture.damaged"
 
@@ -244,14 +255,18 @@ def test_section_of_an_unknown_version_is_read_and_said() -> None:
 
 
 def test_frames_of_an_unknown_link_type_beside_others_are_a_note() -> None:
-    frames, facts = read(section() + interface(link=127) + interface() + enhanced(b"a", 1) + enhanced(b"b", 1, number=1))
+    frames, facts = read(
+        section() + interface(link=127) + interface() + enhanced(b"a", 1) + enhanced(b"b", 1, number=1)
+    )
     assert [frame.link_type for frame in frames] == [127, 1]
     assert [note.kind for note in facts.notes] == ["capture.link-type"]
     assert "127" in facts.notes[0].text
 
 
 def test_frames_of_unknown_link_types_only_refuse_the_file() -> None:
-    with pytest.raises(CaptureError, match=r"^test: unknown link type 127 \(IEEE802_11_RADIOTAP\), 4000 \(UNKNOWN_4000\)$"):
+    with pytest.raises(
+        CaptureError, match=r"^test: unknown link type 127 \(IEEE802_11_RADIOTAP\), 4000 \(UNKNOWN_4000\)$"
+    ):
         read(section() + interface(link=127) + interface(link=4000) + enhanced(b"a", 1) + enhanced(b"a", 1, number=1))
 
 

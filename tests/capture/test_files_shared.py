@@ -32,7 +32,9 @@ def test_public_captures_have_the_records_of_the_index(shared: Path) -> None:
 def test_lab_captures_have_the_records_that_capinfos_counts(shared: Path) -> None:
     paths = sorted((shared / "captures" / "lab").glob("*/*.pcap*"))
     assert len(paths) > 140
-    out = subprocess.run(["capinfos", "-T", "-r", "-c", "-M", *map(str, paths)], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        ["capinfos", "-T", "-r", "-c", "-M", *map(str, paths)], capture_output=True, text=True, check=True
+    )
     oracle = dict(line.split("\t")[:2] for line in out.stdout.splitlines())
     assert {str(path): str(count(path)) for path in paths} == oracle
 

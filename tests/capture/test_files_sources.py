@@ -136,7 +136,7 @@ def test_stream_that_fails_midway_keeps_what_was_read() -> None:
     assert [note.kind for note in reader.facts.notes] == ["capture.unreadable", "capture.truncated"]
 
     class Dead(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
+        def read(self, _size: int | None = -1) -> bytes:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(CaptureError, match="disk: cannot be read: Input/output error"):
@@ -161,7 +161,9 @@ def test_fifo_is_read_once(tmp_path: Path) -> None:
 
 def test_standard_input_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pcap", [1, 2, 3])
-    code = "from ipsecscope.capture.files import open_capture as o; r=o('-'); print(len(list(r.frames())), r.facts.name)"
+    code = (
+        "from ipsecscope.capture.files import open_capture as o; r=o('-'); print(len(list(r.frames())), r.facts.name)"
+    )
     out = subprocess.run([sys.executable, "-c", code], input=Path(path).read_bytes(), capture_output=True, check=True)
     assert out.stdout == b"3 -\n"
 
@@ -270,10 +272,15 @@ def test_disorder_inside_a_file_is_kept(tmp_path: Path) -> None:
     assert [time_s for time_s, file, _ in seconds([first, second]) if file == 0] == [0, 5, 1, 6]
 
 
+def descriptors() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
 def test_thousand_waiting_files_hold_no_descriptor(tmp_path: Path) -> None:
     path = write(tmp_path / "a", [0])
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    before = descriptors()
     readers = [open_capture(path, file=n) for n in range(300)]
-    after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    after = descriptors()
     assert after == before
     assert sum(len(records) for records in merge(readers)) == 300

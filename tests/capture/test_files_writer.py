@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,20 @@ def test_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
         writer.write(1, b"abc")
         assert not path.exists()
     assert [frame.data for frame in open_capture(path).frames()] == [b"abc"]
-    assert os.listdir(tmp_path) == ["out.pcap"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.pcap"]
     writer.close()
 
 
 def test_file_does_not_appear_when_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError), PcapngWriter(tmp_path / "out.pcapng"):
         raise KeyError
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_file_that_exists_is_replaced_only_when_forced(tmp_path: Path) -> None:
     path = tmp_path / "out.pcap"
     path.write_bytes(b"mine")
-    with pytest.raises(CaptureError, match="exists; it is replaced only when forced$"):
+    with pytest.raises(CaptureError, match=r"exists; it is replaced only when forced$"):
         PcapWriter(path, link_type=1)
     assert path.read_bytes() == b"mine"
     with PcapWriter(path, link_type=1, force=True):
@@ -46,7 +45,7 @@ def test_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="exists"):
         writer.close()
     assert path.read_bytes() == b"mine"
-    assert os.listdir(tmp_path) == ["out.pcap"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.pcap"]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -63,14 +62,14 @@ def test_symbolic_links_and_folders_are_never_replaced(force: bool, tmp_path: Pa
 
 
 def test_folder_that_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="cannot be written: No such file or directory$"):
+    with pytest.raises(CaptureError, match=r"cannot be written: No such file or directory$"):
         PcapWriter(tmp_path / "none" / "out", link_type=1)
     (tmp_path / "plain").write_bytes(b"")
-    with pytest.raises(CaptureError, match="cannot be written: Not a directory$"):
+    with pytest.raises(CaptureError, match=r"cannot be written: Not a directory$"):
         PcapWriter(tmp_path / "plain" / "out", link_type=1)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_is_said_in_one_line() -> None:
     with open("/dev/full", "wb", buffering=0) as out:  # noqa: PTH123, SIM117
         with pytest.raises(CaptureError, match="cannot be written: No space left"):

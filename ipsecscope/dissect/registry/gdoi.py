@@ -85,7 +85,7 @@ SAK_VALUES: Final[dict[int, type[CodePoint]]] = {
 
 
 class SatProtocol(CodePoint):
-    """Protocol-IDs of the SAT payload, RFC 6407 section 5.4."""
+    """Protocol-IDs of the SAT payload, RFC 6407 section 5.5."""
 
     GDOI_PROTO_IPSEC_ESP = 1, "6407"
     GDOI_PROTO_IPSEC_AH = 2, "6407"
@@ -141,7 +141,7 @@ DOWNLOAD_ATTRIBUTES: Final[dict[int, type[CodePoint]]] = {
 
 
 class GapAttribute(CodePoint):
-    """Attributes of the GAP payload, RFC 6407 section 5.5."""
+    """Attributes of the GAP payload, RFC 6407 section 5.4."""
 
     ACTIVATION_TIME_DELAY = 1, "6407"
     DEACTIVATION_TIME_DELAY = 2, "6407"

@@ -171,7 +171,7 @@ class SignatureEncodingAlgorithm(CodePoint):
 
 
 class AddressPreservation(CodePoint):
-    """Values of ADDRESS_PRESERVATION, RFC 6407 section 5.4.3."""
+    """Values of ADDRESS_PRESERVATION, RFC 6407 section 5.5.1.1."""
 
     NONE = 1, "6407"
     SOURCE_ONLY = 2, "6407"
@@ -180,7 +180,7 @@ class AddressPreservation(CodePoint):
 
 
 class SaDirection(CodePoint):
-    """Values of SA_DIRECTION, RFC 6407 section 5.4.3."""
+    """Values of SA_DIRECTION, RFC 6407 section 5.5.1.1."""
 
     SENDER_ONLY = 1, "6407"
     RECEIVER_ONLY = 2, "6407"
