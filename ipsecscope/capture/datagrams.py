@@ -72,6 +72,7 @@ class Datagram(msgspec.Struct, frozen=True):
     layers: tuple[str, ...] = ()
     icmp: IcmpError | None = None
     quoted: Datagram | None = None  # what an ICMP error quotes
+    duplicate_of: int | None = None  # the record that held the same packet (mirror ports): this one does not count
     comment: str = ""
 
     @property

@@ -144,18 +144,16 @@ def _facts(sa: IkeSa) -> list[str]:
 
 def _nat(sa: IkeSa) -> str:
     behind = [role for role, verdict in (("initiator", sa.nat.initiator), ("responder", sa.nat.responder)) if verdict]
-    if sa.nat.forced:
-        text = (
-            f"NAT: {' and '.join(behind) or 'one side'} says so to force UDP encapsulation; no address was translated"
-        )
-    elif behind:
-        text = f"NAT: {' and '.join(behind)} behind a NAT"
+    if behind:
+        verb = "is" if len(behind) == 1 else "are"
+        text = f"NAT: {' and '.join(behind)} {verb} behind a NAT by the detection hashes"
+        text += ", at least one of them made up to force UDP encapsulation" if sa.nat.forced else ""
     elif sa.nat.initiator is False and sa.nat.responder is False:
         text = "NAT: none"
     else:
         text = ""
     if sa.nat.unexplained:
-        text += f"; the hash of the {' and '.join(sa.nat.unexplained)} fits no address seen"
+        text += f"; that of the {' and '.join(sa.nat.unexplained)} fits no address seen here"
     return text + (", moved to UDP 4500" if text and sa.nat_t else "")
 
 

@@ -25,7 +25,8 @@ USUAL_PORTS = frozenset({500, 4500, 848})
 class _Evidence(msgspec.Struct):
     """What all messages together say of one end."""
 
-    verdicts: list[bool] = []
+    own: list[bool] = []  # what its own hashes say of it
+    others: list[bool] = []  # what the other end's hashes say of it
     forced: bool = False
     translated: bool = False
     unexplained: bool = False
@@ -37,15 +38,16 @@ def nat_of(sa: SaTracker) -> Nat:
     own_hashes: dict[Role, list[tuple[bytes, ...]]] = {"initiator": [], "responder": []}
     for record, source, destination, verdict in _verdicts(sa):
         del destination
-        _weigh(found[record.sender], verdict.source, untouched=record.datagram.ttl in INITIAL_TTLS)
-        _weigh(found[other(record.sender)], verdict.destination, untouched=False)
+        sender, receiver = found[record.sender], found[other(record.sender)]
+        sender.own += _weigh(sender, verdict.source, untouched=record.datagram.ttl in INITIAL_TTLS)
+        receiver.others += _weigh(receiver, verdict.destination, untouched=False)
         own_hashes[record.sender].append(source)
     for role, evidence in found.items():
         if len(set(sa.ends[role].seen)) <= 2 and made_up(own_hashes[role]) and evidence.unexplained:
             evidence.forced = True
         if any(port not in USUAL_PORTS for _, port in sa.ends[role].seen) and evidence.unexplained:
             evidence.translated = True
-    verdicts = {role: any(evidence.verdicts) if evidence.verdicts else None for role, evidence in found.items()}
+    verdicts = {role: _behind_nat(evidence) for role, evidence in found.items()}
     return Nat(
         initiator=verdicts["initiator"],
         responder=verdicts["responder"],
@@ -61,7 +63,7 @@ def nat_of(sa: SaTracker) -> Nat:
 def _forced(found: dict[Role, _Evidence]) -> bool | None:
     """True when a side made its hash up, False when nobody can have, None when it cannot be told."""
     evidence = list(found.values())
-    if not any(each.verdicts for each in evidence):
+    if not any(each.own or each.others for each in evidence):
         return None
     if any(each.forced for each in evidence):
         return True
@@ -70,16 +72,24 @@ def _forced(found: dict[Role, _Evidence]) -> bool | None:
     return False
 
 
-def _weigh(evidence: _Evidence, side: NatSide, *, untouched: bool) -> None:
+def _behind_nat(evidence: _Evidence) -> bool | None:
+    """One mismatch is enough to say yes; to say no, both ends must have seen the same address."""
+    if any(evidence.own) or any(evidence.others):
+        return True
+    return False if evidence.own and evidence.others else None
+
+
+def _weigh(evidence: _Evidence, side: NatSide, *, untouched: bool) -> list[bool]:
+    """Note what a hash gives away beyond its verdict; returns the verdict, if there is one."""
     if side.behind_nat is None:
-        return
-    evidence.verdicts = [*evidence.verdicts, side.behind_nat]
+        return []
     if side.fit is NatFit.FORCED or (side.behind_nat and untouched and side.fit is NatFit.UNEXPLAINED):
         evidence.forced = True
     elif side.fit is NatFit.UNEXPLAINED:
         evidence.unexplained = True
     elif side.fit is NatFit.TRANSLATED:
         evidence.translated = True
+    return [side.behind_nat]
 
 
 def _verdicts(

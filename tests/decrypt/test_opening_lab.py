@@ -43,6 +43,11 @@ def sa_of(key: dict[str, Any]) -> EspSa | AhSa:
     )
 
 
+def is_esp_in_udp(datagram: bytes) -> bool:
+    ports = int.from_bytes(datagram[:2], "big"), int.from_bytes(datagram[2:4], "big")
+    return 4500 in ports and len(datagram) > 20 and datagram[8:12] != bytes(4)
+
+
 def verdicts(folder: Path, name: str) -> Counter[str]:
     """How the ESP and AH packets of a capture open."""
     esp: dict[int, list[EspOpener]] = defaultdict(list)
@@ -65,9 +70,8 @@ def verdicts(folder: Path, name: str) -> Counter[str]:
             verified = next((result for result in results if isinstance(result, AhVerified)), None)
             counts["ah:ok" if verified else "ah:bad"] += 1
             protocol, at = (verified.next_header, verified.payload_at) if verified else (0, 0)
-        if protocol == UDP and packet[at + 8 : at + 12] not in (b"", bytes(4)) and len(packet) - at > 20:
-            if 4500 in (int.from_bytes(packet[at : at + 2], "big"), int.from_bytes(packet[at + 2 : at + 4], "big")):
-                protocol, at = ESP, at + 8
+        if protocol == UDP and is_esp_in_udp(packet[at:]):
+            protocol, at = ESP, at + 8
         if protocol == ESP:
             openers = esp[int.from_bytes(packet[at : at + 4], "big")]
             opened = [opener.open(packet[at:]) for opener in openers]

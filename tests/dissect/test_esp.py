@@ -15,6 +15,11 @@ from ipsecscope.dissect.wire import Field, Reader, WireError
 PACKET = bytes.fromhex("c35a2d1e 00000007") + b"ciphertext and so on"
 
 
+def check_place(error: WireError, size: int) -> None:
+    assert 0 <= error.start <= error.stop <= size
+    assert error.why
+
+
 def ipv4_packet(protocol: int, payload: bytes) -> bytes:
     header = bytearray(bytes.fromhex("4500000000000000400000000a0100010a020001"))
     header[2:4] = (20 + len(payload)).to_bytes(2, "big")
@@ -80,7 +85,7 @@ def test_trailer_any_octets_rebuild_or_are_refused(data: bytes) -> None:
     try:
         trailer = EspTrailer.parse(data)
     except WireError as error:
-        assert 0 <= error.start <= error.stop <= len(data)
+        check_place(error, len(data))
         return
     assert trailer.build() == data
     field = EspTrailer.trace(Reader(data))
@@ -195,6 +200,7 @@ def test_guess_null_finds_what_is_in_the_clear(payload: bytes, protocol: int, sc
         (TCP[:12] + b"\x10\x10" + TCP[14:], IpProtocol.TCP),
         (TCP[:13] + b"\x07" + TCP[14:], IpProtocol.TCP),
         (b"\xff" + ICMPV6[1:], IpProtocol.IPV6_ICMP),
+        (bytes(9), IpProtocol.ICMP),
         (bytes(16), IpProtocol.IPV6_NONXT),
         (bytes(16), IpProtocol(200)),
     ],

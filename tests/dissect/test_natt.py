@@ -162,9 +162,7 @@ def test_side_without_hashes_says_nothing() -> None:
 
 
 def test_address_that_is_none_fits_nothing() -> None:
-    verdict = nat_verdict(
-        (REAL,), (), spi_i=SPI_I, spi_r=SPI_R, source=Endpoint("", 500), destination=DESTINATION
-    )
+    verdict = nat_verdict((REAL,), (), spi_i=SPI_I, spi_r=SPI_R, source=Endpoint("", 500), destination=DESTINATION)
     assert verdict.source.fit is NatFit.UNEXPLAINED
 
 

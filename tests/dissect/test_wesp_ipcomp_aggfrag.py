@@ -25,6 +25,11 @@ from ipsecscope.dissect.wesp import ENCRYPTED, PADDED, UdpWesp, Wesp
 from ipsecscope.dissect.wire import Field, Reader, Struct, WireError
 
 
+def check_place(error: WireError, size: int) -> None:
+    assert 0 <= error.start <= error.stop <= size
+    assert error.why
+
+
 def tiles(field: Field) -> bool:
     position = field.start
     for child in field.children:
@@ -40,7 +45,7 @@ def test_small_header_any_octets_rebuild_or_are_refused(cls: type[Struct], data:
     try:
         value = cls.parse(data)
     except WireError as error:
-        assert 0 <= error.start <= error.stop <= len(data)
+        check_place(error, len(data))
         return
     assert value.build() == data
     field = cls.trace(Reader(data))
@@ -84,9 +89,7 @@ def test_wesp_of_an_encrypted_packet_gives_no_plaintext() -> None:
 
 @pytest.mark.parametrize("header_length", [0, 11, 200])
 def test_wesp_header_length_that_lies_gives_no_plaintext(header_length: int) -> None:
-    assert (
-        Wesp(next_header=IpProtocol.TCP, header_length=header_length, trailer_length=255, data=ESP).cleartext is None
-    )
+    assert Wesp(next_header=IpProtocol.TCP, header_length=header_length, trailer_length=255, data=ESP).cleartext is None
 
 
 def test_wesp_too_short_for_esp_has_none() -> None:
@@ -180,6 +183,7 @@ def test_aggfrag_unknown_sub_type_keeps_its_octets(data: bytes) -> None:
     assert isinstance(payload, AggfragUnknown)
     assert payload.build() == data
     assert payload.blocks() == ()
+    assert payload.contents() == (b"", 0)
     assert join([payload]) == ()
 
 
@@ -202,7 +206,9 @@ def test_aggfrag_block_that_cannot_be_measured_ends_the_walk(data: bytes, kinds:
 
 @given(st.lists(st.integers(20, 300), min_size=1, max_size=12), st.integers(30, 200))
 def test_trap_t43_aggfrag_packets_cut_at_any_size_join_again(sizes: list[int], room: int) -> None:
-    packets = [ipv4(size, bytes([65 + index])) if index % 2 else ipv6(max(size, 40)) for index, size in enumerate(sizes)]
+    packets = [
+        ipv4(size, bytes([65 + index])) if index % 2 else ipv6(max(size, 40)) for index, size in enumerate(sizes)
+    ]
     stream, starts, position = b"".join(packets), [], 0
     for packet in packets:
         starts.append(position)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipsecscope.decrypt.algorithms import (
-    NO_INTEGRITY,
     AlgorithmError,
     UnknownAlgorithmError,
     encryption_by_name,
@@ -139,13 +138,9 @@ def check_sa(record: SaKeys) -> None:
             raise HiddenKeyError
     if record.encryption is not None and record.encryption.row is not None and record.encryption.row.key_sizes:
         record.encryption.row.check_key(len(record.encryption_key))
-    if record.integrity is not None and record.integrity.row is not None:
-        row = record.integrity.row
-        if row.id == NO_INTEGRITY.id or not record.integrity_key:
-            if row.mac and not record.integrity_key:
-                raise KeyLineError(f"{row.name} without a key")
-            return
-        row.check_key(len(record.integrity_key))
+    integrity = record.integrity.row if record.integrity is not None else None
+    if integrity is not None and integrity.mac:
+        integrity.check_key(len(record.integrity_key))
 
 
 # -- words to values ---------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ WRITER = r"(?:[\w.-]{1,64} [\w./()@-]{1,64}(?:\[\d{1,10}\])?: ?|[\w./()@-]{1,64}
 PREFIX = re.compile(rf"(?:<\d{{1,3}}>)?\[?{STAMP}\]?(?:: ?| (?:{WRITER})?|$)")
 # What a terminal or a mail program cut off a long run of hexadecimal digits, and what it continues.
 CUT = re.compile(r"(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{2,8}-)$")
-CONTINUATION = re.compile(r"\s*([0-9a-fA-F][0-9a-fA-F-]*(?:[\"'].*|,.*|\s*\(\d{1,5} bits\).*|\s+\d{1,4})?)\s*$")
+CONTINUATION = re.compile(r"\s*([0-9a-fA-F][0-9a-fA-F-]*(?:[\"'].*|\s*\(\d{1,5} bits\).*|\s+\d{1,4})?)\s*$")
 
 
 class Line:

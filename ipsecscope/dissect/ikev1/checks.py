@@ -25,9 +25,11 @@ from ipsecscope.dissect.ikev1.sa import (
     SituationFlags,
 )
 from ipsecscope.dissect.ikev1.transforms import PhaseOneTransform, PhaseTwoTransform, Transform
+from ipsecscope.dissect.ikev2.public_values import expected_size, is_degenerate
 from ipsecscope.dissect.natt import DIGEST_OF_SIZE
 from ipsecscope.dissect.notes import Note, NoteKind
 from ipsecscope.dissect.registry import ipsec_doi, isakmp
+from ipsecscope.dissect.registry.equivalents import ikev2_equivalent
 from ipsecscope.dissect.wire import Field, Reader, WireError
 
 ANY_SA: Final = (SecurityAssociation, ForeignSecurityAssociation)
@@ -42,31 +44,6 @@ SPI_SIZES: Final[dict[int, frozenset[int]]] = {  # RFC 2408 section 3.5, RFC 240
     int(ipsec_doi.ProtocolId.PROTO_IPSEC_ESP): frozenset({4}),
     int(ipsec_doi.ProtocolId.PROTO_IPCOMP): frozenset({2, 4}),
 }
-KE_SIZES: Final[dict[int, int]] = {  # octets of a public value, by group
-    isakmp.Group.MODP_768: 96,
-    isakmp.Group.MODP_1024: 128,
-    isakmp.Group.MODP_1536: 192,
-    isakmp.Group.MODP_2048: 256,
-    isakmp.Group.MODP_3072: 384,
-    isakmp.Group.MODP_4096: 512,
-    isakmp.Group.MODP_6144: 768,
-    isakmp.Group.MODP_8192: 1024,
-    isakmp.Group.MODP_1024_160: 128,
-    isakmp.Group.MODP_2048_224: 256,
-    isakmp.Group.MODP_2048_256: 256,
-    isakmp.Group.ECP_192: 48,
-    isakmp.Group.ECP_224: 56,
-    isakmp.Group.ECP_256: 64,
-    isakmp.Group.ECP_384: 96,
-    isakmp.Group.ECP_521: 132,
-    isakmp.Group.BRAINPOOL_P224R1: 56,
-    isakmp.Group.BRAINPOOL_P256R1: 64,
-    isakmp.Group.BRAINPOOL_P384R1: 96,
-    isakmp.Group.BRAINPOOL_P512R1: 128,
-    isakmp.Group.CURVE25519: 32,
-    isakmp.Group.CURVE448: 56,
-}
-MODP_GROUPS: Final = frozenset(group for group in KE_SIZES if isakmp.Group(group).name.startswith("MODP"))
 
 PHASE_ONE_EXCHANGES: Final = frozenset(
     {
@@ -197,19 +174,19 @@ def _odd_ports(payloads: Sequence[Payload]) -> Iterator[Note]:
 
 
 def check_key_exchange(payload: Payload, group: int) -> Note | None:
-    """Whether a public value has the size that its group demands, and is not a degenerate one.
+    """Whether a public value has the size that its group demands, and makes no secret that anybody can compute.
 
-    RFC 2409 section 5 pads the values of MODP groups to the size of the prime; 0, 1 and p - 1 make a secret that
-    anybody can compute (RFC 6989 section 2.1; p - 1 is not looked for).
+    RFC 2409 section 5 pads the values of MODP groups to the size of the prime; the groups are those of IKEv2.
     """
-    body, size = payload.body, KE_SIZES.get(int(group))
-    if not isinstance(body, KeyExchange) or size is None:
+    body, named = payload.body, isakmp.Group(group)
+    method = ikev2_equivalent(named)
+    size = None if method is None else expected_size(method, is_response=False)
+    if not isinstance(body, KeyExchange) or method is None or size is None:
         return None
     if len(body.data) != size:
-        text = f"{len(body.data)} octets where {isakmp.Group(group)} has {size}"
-        return _note(payload, notes.KE_SIZE, text, ("data",))
-    if group in MODP_GROUPS and not any(body.data[:-1]) and body.data[-1] <= 1:
-        return _note(payload, notes.KE_VALUE, f"the public value is {body.data[-1]}", ("data",))
+        return _note(payload, notes.KE_SIZE, f"{len(body.data)} octets where {named} has {size}", ("data",))
+    if is_degenerate(method, body.data):
+        return _note(payload, notes.KE_VALUE, f"the public value is degenerate in {named}", ("data",))
     return None
 
 

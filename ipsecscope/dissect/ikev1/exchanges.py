@@ -2,7 +2,7 @@
 
 One row per exchange and way of authentication, one string per message, in the notation of RFC 2409 section 5::
 
-    ^SA, KE, NONCE, [CR+], [VID+]
+    ^SA, KE, NONCE, [CERTREQ+], [V+]
 
 ``[X]`` may be absent, ``X+`` may be repeated, ``X|Y`` is one of both, ``^X`` has its place at the front. Everything
 else may stand in any order (RFC 2409 section 5). The file knows names only: who sent what is the caller's knowledge.
@@ -25,14 +25,15 @@ from ipsecscope.dissect.registry.isakmp import AuthenticationMethod, ExchangeTyp
 MAX_NAMES: Final = 512  # payloads of one message that are looked at
 
 
-DRAFT_NAMES: Final = {
-    PayloadType.NAT_D_DRAFT.name: PayloadType.NAT_D.name,
-    PayloadType.NAT_OA_DRAFT.name: PayloadType.NAT_OA.name,
+SAME_NAMES: Final = {  # the registry's names and the words that ladders use in both versions
+    PayloadType.CR.name: "CERTREQ",
+    PayloadType.VID.name: "V",
+    PayloadType.NAT_D.name: "NAT-D",
+    PayloadType.NAT_D_DRAFT.name: "NAT-D",
+    PayloadType.NAT_OA.name: "NAT-OA",
+    PayloadType.NAT_OA_DRAFT.name: "NAT-OA",
 }
-NOT_GDOI_NAMES: Final = {  # the same numbers: see payload_class
-    PayloadType.SAK.name: PayloadType.NAT_D.name,
-    PayloadType.SAT.name: PayloadType.NAT_OA.name,
-}
+NOT_GDOI_NAMES: Final = {PayloadType.SAK.name: "NAT-D", PayloadType.SAT.name: "NAT-OA"}  # see payload_class
 
 
 class Authentication(Enum):
@@ -141,12 +142,12 @@ def _steps(*grammars: str) -> tuple[Step, ...]:
     )
 
 
-_EXTRAS = "[NAT_D+], [VID+], [N+]"
-_SA = "^SA, [VID+], [N+]"
-_FINAL = "[CERT+], [CR+], [VID+], [N+], [NAT_D+]"
-_OFFER = "^SA, KE, NONCE, ID, [CR+], [VID+], [N+]"
-_ANSWER = f"^SA, KE, NONCE, ID, [CERT+], [CR+], {_EXTRAS}"
-_QUICK = "^HASH, ^SA+, NONCE, [KE], [ID+], [NAT_OA+], [N+], [VID+]"
+_EXTRAS = "[NAT-D+], [V+], [N+]"
+_SA = "^SA, [V+], [N+]"
+_FINAL = "[CERT+], [CERTREQ+], [V+], [N+], [NAT-D+]"
+_OFFER = "^SA, KE, NONCE, ID, [CERTREQ+], [V+], [N+]"
+_ANSWER = f"^SA, KE, NONCE, ID, [CERT+], [CERTREQ+], {_EXTRAS}"
+_QUICK = "^HASH, ^SA+, NONCE, [KE], [ID+], [NAT-OA+], [N+], [V+]"
 
 MAIN: Final = ExchangeType.IDENTITY_PROTECTION
 AGGRESSIVE: Final = ExchangeType.AGGRESSIVE
@@ -161,7 +162,7 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
             _SA,
             _SA,
             f"KE, NONCE, {_EXTRAS}",
-            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
             f"*ID, HASH, {_FINAL}",
             f"*ID, HASH, {_FINAL}",
         ),
@@ -173,8 +174,8 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         _steps(
             _SA,
             _SA,
-            f"KE, NONCE, [CR+], {_EXTRAS}",
-            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
             f"*ID, SIG, {_FINAL}",
             f"*ID, SIG, {_FINAL}",
         ),
@@ -186,10 +187,10 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         _steps(
             _SA,
             _SA,
-            f"KE, [HASH], ID, NONCE, [CR+], {_EXTRAS}",
-            f"KE, ID, NONCE, [CR+], {_EXTRAS}",
-            "*HASH, [N+], [VID+]",
-            "*HASH, [N+], [VID+]",
+            f"KE, [HASH], ID, NONCE, [CERTREQ+], {_EXTRAS}",
+            f"KE, ID, NONCE, [CERTREQ+], {_EXTRAS}",
+            "*HASH, [N+], [V+]",
+            "*HASH, [N+], [V+]",
         ),
         _PKE,
         "2409 5.2",
@@ -199,10 +200,10 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         _steps(
             _SA,
             _SA,
-            f"[HASH], NONCE, KE, ID, [CERT+], [CR+], {_EXTRAS}",
-            f"NONCE, KE, ID, [CR+], {_EXTRAS}",
-            "*HASH, [N+], [VID+]",
-            "*HASH, [N+], [VID+]",
+            f"[HASH], NONCE, KE, ID, [CERT+], [CERTREQ+], {_EXTRAS}",
+            f"NONCE, KE, ID, [CERTREQ+], {_EXTRAS}",
+            "*HASH, [N+], [V+]",
+            "*HASH, [N+], [V+]",
         ),
         _RPKE,
         "2409 5.3",
@@ -212,8 +213,8 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         _steps(
             _SA,
             _SA,
-            f"KE, NONCE, [CR+], {_EXTRAS}",
-            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
             f"*ID, HASH, {_FINAL}",
             f"*ID, SIG, {_FINAL}",
         ),
@@ -225,8 +226,8 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         _steps(
             _SA,
             _SA,
-            f"KE, NONCE, [CR+], {_EXTRAS}",
-            f"KE, NONCE, [CR+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
+            f"KE, NONCE, [CERTREQ+], {_EXTRAS}",
             f"*ID, SIG, {_FINAL}",
             f"*ID, HASH, {_FINAL}",
         ),
@@ -247,8 +248,8 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(
         ExchangeType.BASE,
         _steps(
-            "^SA, NONCE, [ID], [VID+], [N+]",
-            "^SA, NONCE, [ID], [VID+], [N+]",
+            "^SA, NONCE, [ID], [V+], [N+]",
+            "^SA, NONCE, [ID], [V+], [N+]",
             f"KE, [ID], HASH|SIG, {_FINAL}",
             f"KE, [ID], HASH|SIG, {_FINAL}",
         ),
@@ -258,7 +259,7 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(
         ExchangeType.AUTHENTICATION_ONLY,
         _steps(
-            "^SA, NONCE, [VID+], [N+]",
+            "^SA, NONCE, [V+], [N+]",
             f"^SA, NONCE, ID, HASH|SIG, {_FINAL}",
             f"ID, HASH|SIG, {_FINAL}",
         ),
@@ -272,10 +273,10 @@ EXCHANGES: Final[tuple[Exchange, ...]] = (
         "2409 5.5",
     ),
     Exchange(ExchangeType.NEW_GROUP_MODE, _steps("*^HASH, ^SA", "*^HASH, ^SA"), None, "2409 5.6"),
-    Exchange(ExchangeType.INFORMATIONAL, _steps("[HASH], N|D+, [VID+]"), None, "2409 5.7"),
+    Exchange(ExchangeType.INFORMATIONAL, _steps("[HASH], N|D+, [V+]"), None, "2409 5.7"),
     Exchange(
         ExchangeType.TRANSACTION,
-        _steps("*^HASH, ATTR, [N+], [VID+]", "*^HASH, ATTR, [N+], [VID+]"),
+        _steps("*^HASH, ATTR, [N+], [V+]", "*^HASH, ATTR, [N+], [V+]"),
         None,
         "draft-dukes-ike-mode-cfg-02 3.2",
     ),
@@ -285,8 +286,8 @@ GDOI_EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(
         GdoiExchangeType.GROUPKEY_PULL,
         _steps(
-            "*^HASH, NONCE, ID, [N+], [VID+]",
-            "*^HASH, NONCE, SA+, [SAK], [SAT+], [GAP], [N+], [VID+]",
+            "*^HASH, NONCE, ID, [N+], [V+]",
+            "*^HASH, NONCE, SA+, [SAK], [SAT+], [GAP], [N+], [V+]",
             "*^HASH, [GAP], [KE], [CERT+], [POP], [N+]",
             "*^HASH, [SEQ], KD, [KE], [CERT+], [POP], [N+]",
         ),
@@ -302,7 +303,7 @@ GDOI_EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(GdoiExchangeType.GROUPKEY_PUSH_ACK, _steps("^HASH, SEQ, ID"), None, "8263 3"),
 )
 
-_TERM = re.compile(r"(\^?)(\[?)(\^?)([A-Za-z0-9_|]+)(\+?)(\]?)(\+?)")
+_TERM = re.compile(r"(\^?)(\[?)(\^?)([A-Za-z0-9_|-]+)(\+?)(\]?)(\+?)")
 
 
 @lru_cache(maxsize=256)
@@ -351,7 +352,7 @@ def check(
     Args:
         exchange_type: from the header.
         message_index: 0 for the first message of the exchange, retransmissions not counted.
-        payload_names: names as the payload registry spells them; ``N(…)`` counts as ``N``.
+        payload_names: names as ladders or the payload registry spell them; ``N(…)`` counts as ``N``.
         authentication: from the chosen transform, where it is known.
         gdoi: whether the DOI is GDOI, whose exchanges 32 and 33 are others.
     """
@@ -367,7 +368,7 @@ def check(
 def _plain(name: str, *, gdoi: bool) -> str:
     """A payload name as the grammar has it: without notify type, the drafts' NAT-D and NAT-OA as what they became."""
     name = name.partition("(")[0]
-    found = DRAFT_NAMES.get(name) or (None if gdoi else NOT_GDOI_NAMES.get(name))
+    found = SAME_NAMES.get(name) or (None if gdoi else NOT_GDOI_NAMES.get(name))
     return found or name
 
 

@@ -46,6 +46,11 @@ from ipsecscope.dissect.wire import (
 WIDTH = {"B": 8, "H": 16, "I": 32, "Q": 64}
 
 
+def check_place(error: WireError, size: int) -> None:
+    assert 0 <= error.start <= error.stop <= size
+    assert error.why
+
+
 def field_strategy(spec: FieldSpec) -> st.SearchStrategy[object]:
     codec = spec.codec
     if spec.computed is not None:
@@ -160,8 +165,7 @@ def survives(cls: type[Struct], data: bytes) -> bool:
     try:
         value = cls.parse(data)
     except WireError as error:
-        assert 0 <= error.start <= error.stop <= len(data)
-        assert error.why
+        check_place(error, len(data))
         return False
     assert value.build() == data
     field = cls.trace(Reader(data))

@@ -1,0 +1,533 @@
+"""What charon's log entries add up to: IKE SAs and their keys, child SAs and theirs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from ipsecscope.decrypt.algorithms import UnknownAlgorithmError
+from ipsecscope.decrypt.keylogs.reading import (
+    COOKIE_SIZE,
+    KeyLineError,
+    Reading,
+    address_of,
+    encryption_named,
+    group_named,
+    ike_spi,
+    integrity_named,
+    prf_named,
+    protocol_of,
+    sa_spi,
+    with_key_bits,
+)
+from ipsecscope.decrypt.keys import (
+    Direction,
+    IkeV1Keys,
+    IkeV2Keys,
+    Msk,
+    NamedEncryption,
+    NamedGroup,
+    NamedIntegrity,
+    NamedPrf,
+    Ppk,
+    PreSharedKey,
+    Role,
+    SaKeys,
+    SecretKind,
+    SharedSecret,
+)
+from ipsecscope.decrypt.secret import Secret
+from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod
+
+if TYPE_CHECKING:
+    from ipsecscope.decrypt.keylogs.strongswan import Entry
+
+MAX_WAITING = 1_000  # sets of keys of one thread whose SPIs have not been told yet
+
+START = re.compile(r"(?:Starting (?:IKE )?charon|spawning \d+ worker threads)")
+CHECKIN = re.compile(r"checkin IKEv[12] SA \S*\[(\d+)\] with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
+CHECKOUT = re.compile(r"checkout ")
+PROPOSAL = re.compile(r"selected proposal: (IKE|ESP|AH):(\S+)$")
+MESSAGE = re.compile(r"parsed ([A-Z_0-9]+) (request|response) ")
+USING = re.compile(r"\s*using (\S+) for (encryption|integrity)$")
+INSTALL = re.compile(r"(?:adding|registering|updating) (inbound|outbound) (ESP|AH) SA$")
+SPI = re.compile(r"\s*SPI (0x[0-9a-f]{1,8}), src (\S+) dst (\S+)$")
+AUTHENTICATION = re.compile(r"authentication of '([^']{1,256})' (?:\(myself\) )?with (pre-shared key|EAP)")
+PPK_ID = re.compile(r"using PPK for PPK_ID '([^']{1,256})'")
+
+MSK_ESTABLISHED = "MSK established"
+NO_MSK = "no MSK established"
+OCTETS = "octets = message + nonce"
+NATD = "natd_chunk"
+
+# IKE: the names of dumps, and the fields they are. 5.9 says "shared Diffie Hellman secret", 6.0 "key exchange secret".
+SK = {f"Sk_{x} secret": f"sk_{x}" for x in ("d", "ai", "ar", "ei", "er", "pi", "pr")}
+SKEYID = {f"SKEYID{x}": f"skeyid{x}" for x in ("", "_d", "_a", "_e")} | {"encryption key Ka": "ka"}
+MAIN_SECRETS = ("shared Diffie Hellman secret", "key exchange secret", "DH secret")
+ADDITIONAL_SECRET = "additional key exchange secret"  # noqa: S105 (a label of the log)
+PPK_NAMES = ("PPK", "derive keys using PPK")
+PSK_NAME = "secret"
+CHILD = {
+    f"{kind} {role} key": (kind, Role(role)) for kind in ("encryption", "integrity") for role in ("initiator", "responder")
+}
+ALL_DUMPS = {*SK, *SKEYID, *MAIN_SECRETS, ADDITIONAL_SECRET, *PPK_NAMES, PSK_NAME, *CHILD, "SKEYSEED", "nonces", "initial IV"}
+
+
+class Suite:
+    """The algorithms of a selected proposal."""
+
+    def __init__(self, names: str) -> None:
+        self.encryption: NamedEncryption | None = None
+        self.integrity: NamedIntegrity | None = None
+        self.prf: NamedPrf | None = None
+        self.groups: list[NamedGroup] = []
+        self.esn: bool | None = None
+        for name in names.split("/"):
+            self._add(name)
+
+    def _add(self, name: str) -> None:
+        if name in ("EXT_SEQ", "NO_EXT_SEQ"):
+            self.esn = name == "EXT_SEQ"
+            return
+        if name.startswith("PRF_"):
+            self.prf = prf_named(name)
+            return
+        if name.startswith("KE") and "_" in name and name[2 : name.index("_")].isdecimal():
+            self.groups.append(group_named(name.partition("_")[2]))
+            return
+        try:
+            self.encryption = self.encryption or encryption_named(name)
+        except UnknownAlgorithmError:
+            try:
+                self.integrity = self.integrity or integrity_named(name)
+            except UnknownAlgorithmError:
+                self.groups.append(group_named(name))
+
+    def group(self, order: int) -> NamedGroup | None:
+        """The key exchange method of the ``order``-th key exchange."""
+        return self.groups[order] if order < len(self.groups) else None
+
+
+class KeySet:
+    """Keys of an IKE SA while they come in, and the shared secrets that made them."""
+
+    def __init__(self, line: int, unique_id: str) -> None:
+        self.line = line
+        self.unique_id = unique_id
+        self.fields: dict[str, Secret] = {}
+        self.iv: bytes | None = None
+        self.nonces: bytes | None = None
+        self.secrets: list[tuple[int, Secret]] = []  # order among key exchanges, value
+        self.suite: Suite | None = None
+        self.role: Role | None = None
+        self.exchange = ""
+        self.uses_ppk = False
+        self.is_ikev1 = False
+        self.order = 0
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is more than shared secrets."""
+        return bool(self.fields)
+
+
+class Thread:
+    """What one thread of the daemon is at."""
+
+    def __init__(self) -> None:
+        self.keys: KeySet | None = None  # being filled
+        self.waiting: list[KeySet] = []  # filled, SPIs unknown
+        self.exchange = ""
+        self.role: Role | None = None
+        self.spis: tuple[bytes | None, bytes | None] | None = None  # from dumps that hold an IKE header
+        self.child: dict[tuple[str, Role], Secret] = {}
+        self.child_line = 0
+        self.child_names: dict[str, str] = {}
+        self.child_secrets: list[Secret] = []
+        self.child_spis: list[int] = []
+        self.install: tuple[Direction, str] | None = None
+        self.psk: tuple[int, Secret] | None = None
+
+
+class Daemon:
+    """Follows a charon from start to start."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self._restart()
+
+    def _restart(self) -> None:
+        self.threads: dict[str, Thread] = {}
+        self.ike_suites: dict[str, Suite] = {}
+        self.child_suites: dict[str, Suite] = {}
+        self.spis: dict[str, tuple[bytes, bytes]] = {}
+        self.latest: dict[str, KeySet] = {}
+        self.has_msk: set[str] = set()
+        self.sequences: dict[tuple[bytes | None, bytes | None], int] = {}
+
+    @staticmethod
+    def is_interesting(name: str) -> bool:
+        """Whether a dump of this name holds keys."""
+        return name in ALL_DUMPS
+
+    def hear(self, entry: Entry) -> None:
+        """Take in one entry of the log."""
+        thread = self.threads.setdefault(entry.thread, Thread())
+        if entry.octets is not None:
+            self._hear_dump(thread, entry, entry.octets)
+        else:
+            self._hear_text(thread, entry)
+
+    def finish(self) -> None:
+        """Write down what still waits at the end of the log, or at a restart of the daemon."""
+        for thread in self.threads.values():
+            self._settle_child(thread)
+            self._close(thread)
+            for keys in thread.waiting:
+                self._write(keys, *self._best_spis(thread, keys))
+            thread.waiting.clear()
+
+    def _best_spis(self, thread: Thread, keys: KeySet) -> tuple[bytes | None, bytes | None]:
+        """SPIs without a ``checkin`` line: those of the id, if these are its first keys, or those seen in dumps."""
+        return self.spis.get(keys.unique_id) or thread.spis or (None, None)
+
+    # -- lines ---------------------------------------------------------------------------------------------------
+
+    def _hear_text(self, thread: Thread, entry: Entry) -> None:
+        text = entry.text
+        if found := SPI.match(text):
+            self._hear_spi(thread, entry, found)
+        elif found := INSTALL.match(text):
+            thread.install = (Direction(found[1]), found[2])
+        elif found := CHECKIN.match(text):
+            self._hear_checkin(thread, found)
+        elif found := MESSAGE.match(text):
+            thread.exchange = found[1]
+            thread.role = Role.INITIATOR if found[2] == "response" else Role.RESPONDER
+        elif found := PROPOSAL.match(text):
+            suites = self.ike_suites if found[1] == "IKE" else self.child_suites
+            suites[entry.unique_id] = Suite(found[2])
+        elif found := USING.match(text):
+            thread.child_names[found[2]] = found[1]
+        elif found := AUTHENTICATION.match(text):
+            self._hear_authentication(thread, entry, found)
+        elif MSK_ESTABLISHED in text:
+            if NO_MSK not in text:
+                self.has_msk.add(entry.unique_id)
+        elif CHECKOUT.match(text):
+            thread.spis = None
+        elif START.match(text):
+            self.finish()
+            self._restart()
+
+    def _hear_checkin(self, thread: Thread, found: re.Match[str]) -> None:
+        unique_id, spi_i, spi_r = found[1], ike_spi(found[2]), ike_spi(found[3])
+        self._settle_child(thread)
+        self._close(thread)
+        if spi_i is None or spi_r is None:
+            return
+        self.spis[unique_id] = (spi_i, spi_r)
+        still = []
+        for keys in thread.waiting:
+            # A rekeyed SA is newer than the one under whose id its keys may stand.
+            if not keys.unique_id or int(keys.unique_id) <= int(unique_id):
+                self._write(keys, spi_i, spi_r)
+            else:
+                still.append(keys)
+        thread.waiting = still
+
+    def _hear_authentication(self, thread: Thread, entry: Entry, found: re.Match[str]) -> None:
+        """The identity that the shared key before (when verified) or behind (when made) this line is for."""
+        if thread.psk is not None:
+            line, value = thread.psk
+            thread.psk = None
+            self._add_psk(line, value, entry.unique_id, found[1])
+        elif "(myself)" in found[0]:
+            thread.child_names["id"] = found[1]
+
+    # -- dumps ---------------------------------------------------------------------------------------------------
+
+    def _hear_dump(self, thread: Thread, entry: Entry, octets: bytes) -> None:
+        name, secret = entry.text, Secret(octets)
+        if name in CHILD:
+            thread.child_line = thread.child_line or entry.line
+            thread.child[CHILD[name]] = secret
+        elif name in MAIN_SECRETS or name == ADDITIONAL_SECRET:
+            self._hear_shared_secret(thread, entry, secret)
+        elif name in SK or name in SKEYID or name in ("SKEYSEED", "nonces", "initial IV"):
+            self._hear_key(thread, entry, octets)
+        elif name in PPK_NAMES:
+            self.reading.add(Ppk(origin=self.reading.origin(entry.line), value=secret))
+            if name == "derive keys using PPK":
+                self._close(thread)
+                thread.keys = self._after_ppk(thread, entry)
+        elif name == PSK_NAME:
+            self._hear_psk(thread, entry, secret)
+        elif name.startswith((NATD, OCTETS)) and len(octets) >= 2 * COOKIE_SIZE:
+            spi_i, spi_r = octets[:COOKIE_SIZE], octets[COOKIE_SIZE : 2 * COOKIE_SIZE]
+            if any(spi_r) and any(spi_i):
+                thread.spis = (spi_i, spi_r)
+                if entry.unique_id:
+                    self.spis.setdefault(entry.unique_id, thread.spis)
+
+    def _hear_shared_secret(self, thread: Thread, entry: Entry, secret: Secret) -> None:
+        if not secret:
+            return
+        if entry.group == "CHD":
+            thread.child_secrets.append(secret)
+            return
+        if entry.text == ADDITIONAL_SECRET:
+            keys = self._filling(thread, entry)
+            keys.secrets.append((1, secret))
+            return
+        self._close(thread)
+        keys = self._filling(thread, entry)
+        keys.order = self._intermediate_order(thread, entry)
+        keys.secrets.append((keys.order, secret))
+
+    def _intermediate_order(self, thread: Thread, entry: Entry) -> int:
+        """Which key exchange of the SA this is: IKE_INTERMEDIATE follows on the one before (RFC 9370 section 2.2.2)."""
+        before = self.latest.get(entry.unique_id)
+        is_next = "IKE_INTERMEDIATE" in (thread.exchange,) or thread.exchange == "IKE_AUTH"
+        return before.order + 1 if before is not None and before.secrets and is_next else 0
+
+    def _filling(self, thread: Thread, entry: Entry) -> KeySet:
+        if thread.keys is None:
+            thread.keys = KeySet(entry.line, entry.unique_id)
+        return thread.keys
+
+    def _hear_key(self, thread: Thread, entry: Entry, octets: bytes) -> None:
+        name = entry.text
+        field = SK.get(name) or SKEYID.get(name) or name.lower()
+        keys = self._filling(thread, entry)
+        if field in keys.fields or (name in ("SKEYSEED", "SKEYID") and keys.has_keys):
+            self._close(thread)
+            keys = self._filling(thread, entry)
+        if name == "nonces":
+            keys.nonces = octets
+        elif name == "initial IV":
+            keys.iv = octets
+        else:
+            keys.fields[field] = Secret(octets)
+            keys.is_ikev1 |= name in SKEYID
+        keys.suite = self.ike_suites.get(entry.unique_id) or keys.suite
+        keys.role, keys.exchange = self._made_by(thread)
+
+    def _made_by(self, thread: Thread) -> tuple[Role | None, str]:
+        """Role and exchange of the keys: a responder may derive them only when the next request comes."""
+        return thread.role, thread.exchange
+
+    def _after_ppk(self, thread: Thread, entry: Entry) -> KeySet:
+        """The set that follows when a PPK is mixed in: SK_d, SK_pi and SK_pr are new, the others stay (RFC 8784)."""
+        keys = KeySet(entry.line, entry.unique_id)
+        before = self.latest.get(entry.unique_id)
+        keys.uses_ppk = True
+        if before is not None:
+            kept = ("sk_ai", "sk_ar", "sk_ei", "sk_er")
+            keys.fields = {name: before.fields[name] for name in kept if name in before.fields}
+            keys.suite = before.suite
+        return keys
+
+    def _hear_psk(self, thread: Thread, entry: Entry, secret: Secret) -> None:
+        own_id = thread.child_names.pop("id", "")
+        if own_id:
+            self._add_psk(entry.line, secret, entry.unique_id, own_id)
+        else:
+            self._settle_psk(thread, entry.unique_id)
+            thread.psk = (entry.line, secret)
+
+    def _settle_psk(self, thread: Thread, unique_id: str) -> None:
+        """A shared key that no line told the identity of: the authentication failed."""
+        if thread.psk is not None:
+            line, value = thread.psk
+            thread.psk = None
+            self._add_psk(line, value, unique_id, "")
+
+    def _add_psk(self, line: int, value: Secret, unique_id: str, identity: str) -> None:
+        """A PSK, an MSK, or SK_p: RFC 7296 section 2.16 has it stand in when the EAP method makes no key."""
+        keys = self.latest.get(unique_id)
+        if keys is not None and value in (keys.fields.get("sk_pi"), keys.fields.get("sk_pr")):
+            return
+        origin = self.reading.origin(line)
+        ids = (identity,) if identity else ()
+        if unique_id in self.has_msk:
+            spi_i, spi_r = self.spis.get(unique_id, (None, None))
+            self.reading.add(Msk(origin=origin, value=value, ids=ids, spi_i=spi_i, spi_r=spi_r))
+        else:
+            self.reading.add(PreSharedKey(origin=origin, value=value, ids=ids))
+
+    # -- IKE SAs -------------------------------------------------------------------------------------------------
+
+    def _close(self, thread: Thread) -> None:
+        """The set that a thread was filling is whole; its SPIs come later."""
+        keys, thread.keys = thread.keys, None
+        if keys is None or not (keys.has_keys or keys.secrets):
+            return
+        if keys.has_keys:
+            self.latest[keys.unique_id] = keys
+        thread.waiting.append(keys)
+        if len(thread.waiting) > MAX_WAITING:
+            oldest = thread.waiting.pop(0)
+            self._write(oldest, *self._best_spis(thread, oldest))
+
+    def _write(self, keys: KeySet, spi_i: bytes | None, spi_r: bytes | None) -> None:
+        for order, value in keys.secrets:
+            group = keys.suite.group(order) if keys.suite else None
+            self.reading.add(
+                SharedSecret(
+                    origin=self.reading.origin(keys.line),
+                    value=value,
+                    kind=kind_of(group),
+                    group=group,
+                    spi_i=spi_i,
+                    spi_r=spi_r,
+                    order=order,
+                )
+            )
+        if keys.has_keys:
+            with self.reading.line(keys.line):
+                self.reading.add(self._ikev1(keys, spi_i, spi_r) if keys.is_ikev1 else self._ikev2(keys, spi_i, spi_r))
+
+    def _next_sequence(self, spi_i: bytes | None, spi_r: bytes | None) -> int:
+        number = self.sequences.get((spi_i, spi_r), 0)
+        self.sequences[spi_i, spi_r] = number + 1
+        return number
+
+    def _ikev1(self, keys: KeySet, spi_i: bytes | None, spi_r: bytes | None) -> IkeV1Keys:
+        suite = keys.suite
+        encryption = suite.encryption if suite else None
+        ka = keys.fields.get("ka")
+        return IkeV1Keys(
+            origin=self.reading.origin(keys.line),
+            cookie_i=spi_i,
+            cookie_r=spi_r,
+            iv=keys.iv,
+            encryption=with_key_bits(encryption, ka) if encryption is not None and ka is not None else encryption,
+            hash=suite.prf if suite else None,
+            groups=tuple(suite.groups) if suite else (),
+            role=keys.role,
+            sequence=self._next_sequence(spi_i, spi_r),
+            **keys.fields,
+        )
+
+    def _ikev2(self, keys: KeySet, spi_i: bytes | None, spi_r: bytes | None) -> IkeV2Keys:
+        suite = keys.suite
+        encryption = suite.encryption if suite else None
+        sk_ei = keys.fields.get("sk_ei")
+        return IkeV2Keys(
+            origin=self.reading.origin(keys.line),
+            spi_i=spi_i,
+            spi_r=spi_r,
+            encryption=with_key_bits(encryption, sk_ei) if encryption is not None and sk_ei is not None else encryption,
+            integrity=suite.integrity if suite else None,
+            prf=suite.prf if suite else None,
+            groups=tuple(suite.groups) if suite else (),
+            role=keys.role,
+            nonces=keys.nonces,
+            exchange=keys.exchange,
+            uses_ppk=keys.uses_ppk,
+            sequence=self._next_sequence(spi_i, spi_r),
+            **keys.fields,
+        )
+
+    # -- child SAs -----------------------------------------------------------------------------------------------
+
+    def _hear_spi(self, thread: Thread, entry: Entry, found: re.Match[str]) -> None:
+        install, thread.install = thread.install, None
+        if install is None or not thread.child:
+            return
+        spi = sa_spi(found[1])
+        if spi is not None:
+            thread.child_spis.append(spi)
+        direction, protocol = install
+        suite = self.child_suites.get(entry.unique_id)
+        for role in self._roles(thread, direction):
+            record = self._sa_keys(thread, role, suite)
+            self.reading.add(
+                replace(
+                    record,
+                    protocol=protocol_of(protocol),
+                    spi=spi,
+                    src=address_of(found[2]),
+                    dst=address_of(found[3]),
+                    direction=direction,
+                )
+            )
+        if len(thread.child_spis) >= 2:
+            self._write_child_secrets(thread, entry)
+
+    def _roles(self, thread: Thread, direction: Direction) -> tuple[Role, ...]:
+        """Whose key an SA in this direction has; both, for the ICV to decide, where the log does not tell our role."""
+        if thread.role is None:
+            return (Role.INITIATOR, Role.RESPONDER)
+        ours = thread.role
+        theirs = Role.RESPONDER if ours is Role.INITIATOR else Role.INITIATOR
+        return (ours if direction is Direction.OUTBOUND else theirs,)
+
+    def _sa_keys(self, thread: Thread, role: Role, suite: Suite | None) -> SaKeys:
+        encryption_key = thread.child.get(("encryption", role), Secret(b""))
+        integrity_key = thread.child.get(("integrity", role), Secret(b""))
+        cipher, mac = thread.child_names.get("encryption"), thread.child_names.get("integrity")
+        encryption = encryption_named(cipher) if cipher else suite.encryption if suite else None
+        integrity = integrity_named(mac) if mac else suite.integrity if suite else None
+        if encryption is not None:
+            encryption = with_key_bits(encryption, encryption_key)
+        elif encryption_key:
+            raise KeyLineError("the log does not tell the algorithm of these keys (it is logged with cfg = 1 or chd = 2)")
+        return SaKeys(
+            origin=self.reading.origin(thread.child_line),
+            encryption=encryption,
+            encryption_key=encryption_key,
+            integrity=integrity,
+            integrity_key=integrity_key,
+            esn=suite.esn if suite else None,
+            role=role,
+        )
+
+    def _write_child_secrets(self, thread: Thread, entry: Entry) -> None:
+        suite = self.child_suites.get(entry.unique_id)
+        spi_i, spi_r = self.spis.get(entry.unique_id, (None, None))
+        for order, value in enumerate(thread.child_secrets):
+            group = suite.group(order) if suite else None
+            self.reading.add(
+                SharedSecret(
+                    origin=self.reading.origin(thread.child_line),
+                    value=value,
+                    kind=kind_of(group),
+                    group=group,
+                    spi_i=spi_i,
+                    spi_r=spi_r,
+                    child_spis=tuple(thread.child_spis),
+                    order=order,
+                )
+            )
+        self._forget_child(thread)
+
+    def _settle_child(self, thread: Thread) -> None:
+        """What is left of a child when a thread is done with it."""
+        for order, value in enumerate(thread.child_secrets):
+            self.reading.add(
+                SharedSecret(
+                    origin=self.reading.origin(thread.child_line),
+                    value=value,
+                    child_spis=tuple(thread.child_spis),
+                    order=order,
+                )
+            )
+        self._settle_psk(thread, "")
+        self._forget_child(thread)
+
+    def _forget_child(self, thread: Thread) -> None:
+        thread.child.clear()
+        thread.child_secrets.clear()
+        thread.child_spis.clear()
+        thread.child_names.clear()
+        thread.child_line = 0
+
+
+def kind_of(group: NamedGroup | None) -> SecretKind:
+    """Whether a key exchange method is a KEM."""
+    kems = (KeyExchangeMethod.ML_KEM_512, KeyExchangeMethod.ML_KEM_768, KeyExchangeMethod.ML_KEM_1024)
+    return SecretKind.KEM if group is not None and group.id in kems else SecretKind.DH
