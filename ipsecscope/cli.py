@@ -19,6 +19,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ipsecscope.decrypt.keyring import KeyRing
     from ipsecscope.reports.document import Note
 
 OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL = 0, 1, 2, 3, 70
@@ -56,6 +57,12 @@ IkePorts = Annotated[
         "--ike-port", help="A UDP port that carries IKE; repeat for several.", metavar="PORT", min=1, max=65535
     ),
 ]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--keys", "-k", help="A file with key material in any known form; repeat for several.", metavar="FILE"
+    ),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file if it exists.")]
 Width = Annotated[int | None, typer.Option("--width", help="Columns of text output.", min=60, max=1000)]
@@ -86,6 +93,7 @@ def main(
 def analyze(
     files: Files,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write the report.")] = Format.text,  # noqa: A002
+    keys: Keys = None,
     output: Output = None,
     force: Force = False,
     ike_port: IkePorts = None,
@@ -96,8 +104,9 @@ def analyze(
     from ipsecscope.reports.writing import open_output, write_report
     from ipsecscope.timeline.analysis import analyze as analyze_captures
 
+    ring, problems = _key_ring(keys or [])
     with _progress() as progress:
-        analysis = analyze_captures(files, ike_ports=frozenset(ike_port or ()), progress=progress)
+        analysis = analyze_captures(files, ike_ports=frozenset(ike_port or ()), ring=ring, progress=progress)
     for failure in analysis.errors:
         _complain(str(failure))
     if not analysis.files:
@@ -108,7 +117,7 @@ def analyze(
             write_report(report, analysis, format.value, out, width=width)
     except OSError as error:
         _fail(str(error))
-    raise typer.Exit(_exit_code(report.notes, partial=bool(analysis.errors)))
+    raise typer.Exit(_exit_code(report.notes, partial=bool(analysis.errors) or problems))
 
 
 @app.command(epilog="Examples:  ipsecscope dissect tunnel.pcap --frame 3  |  ipsecscope dissect tunnel.pcap | less")
@@ -134,6 +143,29 @@ def dissect(
         _fail(str(error))
     if frame and not shown:
         _complain(f"{file}: no IPsec packet in frame {', '.join(map(str, frame))}")
+
+
+def _key_ring(paths: list[Path]) -> tuple[KeyRing | None, bool]:
+    """The keys of some files, and whether something in them could not be used (which is said)."""
+    if not paths:
+        return None, False
+    from ipsecscope.decrypt.keylogs import read_keys
+    from ipsecscope.decrypt.keyring import KeyRing
+
+    ring, problems = KeyRing(), False
+    for path in paths:
+        try:
+            file = read_keys(path)
+        except OSError as error:
+            _fail(f"{path}: {error.strerror or error}")
+        for problem in file.problems:
+            _complain(str(problem))
+        for note in file.notes:
+            _complain(str(note))
+        problems |= bool(file.problems)
+        for record in file.records:
+            ring.add(record)
+    return ring, problems
 
 
 def _exit_code(notes: Iterable[Note], *, partial: bool) -> int:

@@ -6,6 +6,8 @@ A key is used only after an integrity check proved that it fits; what fitted is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol, TypeVar
 
 from ipsecscope.decrypt.keys import (
     IkeV1Keys,
@@ -18,8 +20,25 @@ from ipsecscope.decrypt.keys import (
     SharedSecret,
 )
 from ipsecscope.decrypt.secret import Secret
+from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
 
 MAX_TRIALS = 4096  # combinations of shared secrets tried for one key derivation
+
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+class Named(Protocol[Row_co]):
+    """An algorithm as a key source names it."""
+
+    @property
+    def row(self) -> Row_co | None:
+        """What this program knows of it."""
+
+
+def row_of(named: Named[Row_co] | None) -> Row_co | None:
+    """The algorithm that a key record names; None when it names none, or none that is known."""
+    return None if named is None else named.row
 
 
 class KeyRing:
@@ -73,7 +92,7 @@ class KeyRing:
         named = [keys for keys in self.ike_v1 if keys.cookie_i == cookie_i]
         return named, [keys for keys in self.ike_v1 if keys.cookie_i is None]
 
-    def for_sa(self, protocol: str, spi: int) -> tuple[list[SaKeys], list[SaKeys]]:
+    def for_sa(self, protocol: SecurityProtocol, spi: int) -> tuple[list[SaKeys], list[SaKeys]]:
         """The ESP or AH keys of this SPI, and those of which nobody knows the SPI."""
         mine = [keys for keys in self.sa_keys if keys.protocol == protocol]
         return [keys for keys in mine if keys.spi == spi], [keys for keys in mine if keys.spi is None]
@@ -89,12 +108,7 @@ class KeyRing:
 
     def combinations(self, sizes: tuple[int, ...]) -> Iterator[tuple[Secret, ...]]:
         """Every choice of one secret per key exchange, at most ``MAX_TRIALS``."""
-        count = 0
-        for choice in self._product(sizes):
-            if count >= MAX_TRIALS:
-                return
-            count += 1
-            yield choice
+        yield from islice(self._product(sizes), MAX_TRIALS)
 
     def _product(self, sizes: tuple[int, ...]) -> Iterator[tuple[Secret, ...]]:
         if not sizes:

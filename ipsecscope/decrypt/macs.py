@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, cast
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia
@@ -146,8 +146,8 @@ def prf(row: PrfRow, key: Secret | bytes, *parts: Buffer) -> bytes:
     return make(octets).full(*parts)
 
 
-def _ripemd160(data: bytes = b"") -> Any:
+def _ripemd160(data: bytes = b"", available: Collection[str] = hashlib.algorithms_available) -> Any:
     """RIPEMD-160 of the platform where it still has it: OpenSSL 3 keeps it in a provider that may be absent."""
-    if "ripemd160" in hashlib.algorithms_available:
+    if "ripemd160" in available:
         return hashlib.new("ripemd160", data)
     return Ripemd160(data)

@@ -105,9 +105,8 @@ def _dot(left: list[Polynomial], right: list[Polynomial]) -> Polynomial:
     return total
 
 
-def _sample_uniform(seed: bytes) -> Polynomial:
-    """FIPS 203 algorithm 7: a polynomial in the NTT domain from a stream of 12-bit candidates."""
-    size = 840
+def _sample_uniform(seed: bytes, size: int = 840) -> Polynomial:
+    """FIPS 203 algorithm 7: a polynomial in the NTT domain from a stream of 12-bit candidates, ``size`` octets first."""
     while True:
         stream = hashlib.shake_128(seed).digest(size)
         out: Polynomial = []

@@ -31,6 +31,7 @@ ESP_HEADER_SIZE = 8
 SHA2_256_TRUNCATIONS = (16, 12)  # RFC 4868, and the draft before it that old Linux kernels follow
 
 NO_SECRET = Secret(b"")
+NO_UPPER_HALF: tuple[int | None, ...] = (None,)
 
 
 class EspSa(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +105,7 @@ class EspOpener:
     def __init__(self, sa: EspSa) -> None:
         row = sa.encryption
         self.sa = sa
-        self._cipher = bind(row, sa.encryption_key)
+        self._unseal = bind(row, sa.encryption_key).unseal
         self._is_aead = row.is_aead
         self._iv_stop = ESP_HEADER_SIZE + row.iv_size
         self._block = row.block_size
@@ -119,7 +120,11 @@ class EspOpener:
         if len(packet) < self._iv_stop + TRAILER_SIZE + self._bare_icv_size and not self._icvs:
             return TOO_SHORT
         low = int.from_bytes(packet[4:8], "big")
-        highs: Iterable[int | None] = self._esn.candidates(low) if esn_high is None else (esn_high,)
+        highs: Iterable[int | None] = NO_UPPER_HALF
+        if esn_high is not None:
+            highs = (esn_high,)
+        elif self._esn.esn is not False:
+            highs = self._esn.candidates(low)
         if self._is_aead:
             return self._open_aead(packet, low, highs)
         if self._icvs:
@@ -132,11 +137,12 @@ class EspOpener:
             aad = packet[:8] if high is None else packet[:4] + high.to_bytes(4, "big") + packet[4:8]
             nonce = (high or 0).to_bytes(4, "big") + packet[4:8] if self._implicit_iv else iv
             try:
-                plaintext = self._cipher.unseal(nonce, aad, sealed)
+                plaintext = self._unseal(nonce, aad, sealed)
             except IntegrityError:
                 continue
-            self._esn.matched(low, high)
-            return self._opened(packet, plaintext, high, authenticated=True)
+            if highs is not NO_UPPER_HALF:
+                self._esn.matched(low, high)
+            return self._opened(packet, plaintext, low, high, iv, self._bare_icv_size)
         return BAD_ICV
 
     def _open_checked(self, packet: bytes, low: int, highs: tuple[int | None, ...]) -> EspOpened | Refused:
@@ -162,29 +168,41 @@ class EspOpener:
         if (stop - self._iv_stop) % self._block:
             return Refused(Reason.NOT_WHOLE_BLOCKS, f"not whole blocks of {self._block} octets: check the algorithms")
         iv = packet[ESP_HEADER_SIZE : self._iv_stop]
-        plaintext = self._cipher.unseal(iv, b"", packet[self._iv_stop : stop])
+        plaintext = self._unseal(iv, b"", packet[self._iv_stop : stop])
         if not is_esp_plaintext(plaintext):
             return WRONG_CIPHER_KEY if authenticated else WRONG_KEY_NO_ICV
-        return self._opened(packet, plaintext, high, authenticated=authenticated, icv_size=len(packet) - stop)
+        low = int.from_bytes(packet[4:8], "big")
+        return self._opened(packet, plaintext, low, high, iv, len(packet) - stop, authenticated=authenticated)
 
     def _opened(
-        self, packet: bytes, plaintext: bytes, high: int | None, *, authenticated: bool, icv_size: int | None = None
+        self,
+        packet: bytes,
+        plaintext: bytes,
+        low: int,
+        high: int | None,
+        iv: bytes,
+        icv_size: int,
+        *,
+        authenticated: bool = True,
     ) -> EspOpened | Refused:
+        next_header = plaintext[-1]
         stop = len(plaintext) - TRAILER_SIZE - plaintext[-2]
         if stop < 0:  # an AEAD vouches for the key, so this is how it was sent
             return Refused(Reason.MALFORMED, "the ICV is right, but the Pad Length is more than the packet has")
-        next_header = plaintext[-1]
-        size = _size_of_inner(plaintext[:stop], next_header)
+        payload, tfc_padding = plaintext[:stop], b""
+        claimed = inner_size(payload, next_header) or 0
+        if 8 <= claimed < stop:
+            payload, tfc_padding = payload[:claimed], payload[claimed:]
         return EspOpened(
             spi=int.from_bytes(packet[:4], "big"),
-            sequence_number=int.from_bytes(packet[4:8], "big"),
+            sequence_number=low,
             esn_high=high,
-            payload=plaintext[:size],
+            payload=payload,
             next_header=next_header,
-            tfc_padding=plaintext[size:stop],
+            tfc_padding=tfc_padding,
             padding=plaintext[stop:-2],
-            iv=packet[ESP_HEADER_SIZE : self._iv_stop],
-            icv_size=self._bare_icv_size if icv_size is None else icv_size,
+            iv=iv,
+            icv_size=icv_size,
             authenticated=authenticated,
         )
 
@@ -206,9 +224,3 @@ def _icvs(row: IntegrityRow, key: Secret) -> tuple[Icv, ...]:
     if row.mac == "hmac-sha2-256" and row.icv_size in SHA2_256_TRUNCATIONS:
         rows += [truncated(row, size) for size in SHA2_256_TRUNCATIONS if size != row.icv_size]
     return tuple(Icv(each, key) for each in rows)
-
-
-def _size_of_inner(payload: bytes, next_header: int) -> int:
-    """How many octets the protected packet says it has; all of them where it does not say, or says nonsense."""
-    claimed = inner_size(payload, next_header) or 0
-    return claimed if 8 <= claimed < len(payload) else len(payload)

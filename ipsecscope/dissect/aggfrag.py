@@ -8,10 +8,9 @@ from typing import Annotated, Final, Self, cast
 
 import msgspec
 
+from ipsecscope.dissect.registry.ikev2 import AggfragSubtype
 from ipsecscope.dissect.wire import REST, U8, U16, U32, U64, Field, Reader, Struct
 
-PLAIN_SUBTYPE: Final = 0
-CONGESTION_SUBTYPE: Final = 1
 RTT_SHIFT: Final = 42  # the 64 bits hold RTT (22), Echo Delay (21) and Transmit Delay (21)
 ECHO_SHIFT: Final = 21
 DELAY_MASK: Final = (1 << 21) - 1
@@ -53,9 +52,9 @@ class AggfragPayload(Struct, rfc="9347 6.1"):
             return cls
         subtype = reader.data[reader.pos] if reader.left else -1
         chosen: type[AggfragPayload] = AggfragUnknown
-        if subtype == PLAIN_SUBTYPE:
+        if subtype == AggfragSubtype.NON_CONGESTION_CONTROL:
             chosen = AggfragPlain
-        elif subtype == CONGESTION_SUBTYPE:
+        elif subtype == AggfragSubtype.CONGESTION_CONTROL:
             chosen = AggfragCongestion
         return chosen
 
@@ -81,7 +80,7 @@ class AggfragPayload(Struct, rfc="9347 6.1"):
 class AggfragPlain(AggfragPayload, rfc="9347 6.1.1"):
     """An AGGFRAG payload without congestion control information."""
 
-    subtype: Annotated[int, U8] = PLAIN_SUBTYPE
+    subtype: Annotated[AggfragSubtype, U8] = AggfragSubtype.NON_CONGESTION_CONTROL
     reserved: Annotated[int, U8] = 0
     block_offset: Annotated[int, U16] = 0
     data_blocks: Annotated[bytes, REST] = b""
@@ -102,7 +101,7 @@ class AggfragPlain(AggfragPayload, rfc="9347 6.1.1"):
 class AggfragCongestion(AggfragPayload, rfc="9347 6.1.2"):
     """An AGGFRAG payload with congestion control information; ``flags`` holds P (bit 1) and E (bit 0)."""
 
-    subtype: Annotated[int, U8] = CONGESTION_SUBTYPE
+    subtype: Annotated[AggfragSubtype, U8] = AggfragSubtype.CONGESTION_CONTROL
     flags: Annotated[int, U8] = 0
     block_offset: Annotated[int, U16] = 0
     loss_event_rate: Annotated[int, U32] = 0

@@ -55,11 +55,6 @@ class Element(msgspec.Struct, frozen=True):
     tag: int
     content: bytes
 
-    @property
-    def is_constructed(self) -> bool:
-        """Whether the content is made of elements."""
-        return bool(self.tag & _CONSTRUCTED)
-
 
 def _header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Tag, start and stop of the content of the element at ``at``. Raises Asn1Error."""

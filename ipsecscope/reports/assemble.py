@@ -272,6 +272,7 @@ def _child(child: sas.ChildSa, clock: Clock) -> document.ChildSa:
 
 def _flow(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
     binding = analysis.bindings.get(flow.id)
+    traffic = analysis.traffic.get(flow.id)
     return document.Flow(
         id=flow.id,
         protocol=flow.protocol,
@@ -296,6 +297,11 @@ def _flow(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
             gaps=list(flow.gaps),
             rolled_over=flow.rolled_over,
         ),
+        opened=None if traffic is None else traffic.opened,
+        refused=None if traffic is None else traffic.refused,
+        reason=None if traffic is None else traffic.reason,
+        inner=None if traffic is None else document.Inner(traffic.opened, traffic.protocols),
+        key_origin=None if traffic is None else traffic.origin,
         sources=[f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in flow.sources],
         first_frame=flow.first_frame,
         last_frame=flow.last_frame,

@@ -282,6 +282,7 @@ class Flow(msgspec.Struct, frozen=True):
     inferred: Inferred | None = None
     ike_sa: str | None = None
     binding: str | None = None
+    key_origin: str | None = None
     sources: list[str] = []
     first_frame: int = 0
     last_frame: int = 0

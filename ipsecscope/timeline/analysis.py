@@ -12,14 +12,19 @@ from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.pipeline import Pipeline
 from ipsecscope.capture.records import CaptureNote, FileFacts
 from ipsecscope.capture.sources import merge
+from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.dissect.notes import Note
 from ipsecscope.timeline.binding import Binding, bind_flows
-from ipsecscope.timeline.correlate import Correlator, Opener
+from ipsecscope.timeline.children import ChildRegister, settle_children
+from ipsecscope.timeline.correlate import Correlator
+from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
 from ipsecscope.timeline.flows import Flow, FlowTable
-from ipsecscope.timeline.reading import UnusableFileError, open_all, usable
-from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.reading import Source, UnusableFileError, open_all, usable
+from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord
 from ipsecscope.timeline.settle import settle
+from ipsecscope.timeline.tracking import SaTracker
+from ipsecscope.timeline.traffic import Sink, TrafficOpener, TrafficResult
 
 MAX_BUGS = 100  # internal faults described one by one; the rest are counted
 
@@ -62,6 +67,7 @@ class Analysis(msgspec.Struct):
     events: list[Event]
     icmp: list[tuple[Datagram, str | None]]
     notes: list[FrameNote]
+    traffic: dict[str, TrafficResult] = msgspec.field(default_factory=dict)
     first_ns: int | None = None
     last_ns: int | None = None
     orphans: list[MessageRecord] = msgspec.field(default_factory=list)
@@ -75,24 +81,26 @@ def analyze(
     paths: Iterable[str],
     *,
     ike_ports: frozenset[int] = frozenset(),
-    opener: Opener | None = None,
+    ring: KeyRing | None = None,
     progress: Progress | None = None,
+    sink: Sink | None = None,
 ) -> Analysis:
     """Read captures and build their timeline.
 
     Args:
         paths: files, directories, globs or ``-`` for standard input.
         ike_ports: UDP ports that carry IKE besides those that are recognised.
-        opener: a key ring, when there are keys.
+        ring: key material, when there is any; then the captures are read twice.
         progress: called with (files done, frames read) now and then.
+        sink: called with every ESP or AH packet that was opened, in the order of the capture.
 
     A file that cannot be used is an entry of ``Analysis.errors``; the others are analysed.
     """
-    sources, failures = open_all(paths)
+    keyed = ring is not None and not ring.is_empty
+    opener = KeyOpener(ring) if ring is not None and keyed else None
+    sources, failures = open_all(paths, again=keyed)
     pipeline = Pipeline(ike_ports=ike_ports)
-    correlator = Correlator(opener)
-    table = FlowTable()
-    run = _Run(pipeline, correlator, table)
+    run = _Run(pipeline, Correlator(opener), FlowTable())
     for records in merge(sources):
         run.counts.frames += len(records)
         if len(records):
@@ -103,7 +111,27 @@ def analyze(
             progress(records.file, run.counts.frames)
     run.take_datagrams(pipeline.finish())
     facts, broken = usable(sources)
-    return run.finish(facts, [*failures, *broken])
+    trackers = run.correlator.finish()
+    children = settle_children(trackers, run.register)
+    traffic: dict[tuple[str, str, int], TrafficResult] = {}
+    if opener is not None and ring is not None:
+        traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
+        _second_look(sources, ike_ports, traffic_opener)
+        traffic = traffic_opener.results()
+    return run.finish(trackers, children, traffic, facts, [*failures, *broken])
+
+
+def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener) -> None:
+    """Read the captures again and open every ESP and AH packet."""
+    pipeline = Pipeline(ike_ports=ike_ports)
+    for records in merge(sources):
+        for frame in records.frames():
+            for datagram in pipeline.feed(frame):
+                if datagram.kind in (Kind.ESP, Kind.AH) and datagram.duplicate_of is None:
+                    opener.feed(datagram)
+    for datagram in pipeline.finish():
+        if datagram.kind in (Kind.ESP, Kind.AH):
+            opener.feed(datagram)
 
 
 class _Run:
@@ -113,6 +141,7 @@ class _Run:
         self.pipeline = pipeline
         self.correlator = correlator
         self.table = table
+        self.register = ChildRegister()
         self.counts = Counts()
         self.bugs: list[FrameNote] = []
         self.first_ns: int | None = None
@@ -163,10 +192,17 @@ class _Run:
         elif datagram.kind == Kind.UNREADABLE:
             counts.unreadable += 1
 
-    def finish(self, files: list[FileFacts], errors: list[UnusableFileError]) -> Analysis:
-        trackers = self.correlator.finish()
+    def finish(
+        self,
+        trackers: list[SaTracker],
+        children: dict[str, list[ChildSa]],
+        traffic: dict[tuple[str, str, int], TrafficResult],
+        files: list[FileFacts],
+        errors: list[UnusableFileError],
+    ) -> Analysis:
         flows = self.table.flows()
-        sas, bindings = bind_flows(settle(trackers), flows)
+        settled = [msgspec.structs.replace(sa, child_sas=tuple(children[sa.id])) for sa in settle(trackers)]
+        sas, bindings = bind_flows(settled, flows)
         return Analysis(
             files=files,
             errors=errors,
@@ -174,6 +210,11 @@ class _Run:
             ike_sas=tuple(sas),
             flows=flows,
             bindings=bindings,
+            traffic={
+                flow.id: traffic[(flow.dst, flow.protocol, flow.spi)]
+                for flow in flows
+                if (flow.dst, flow.protocol, flow.spi) in traffic
+            },
             events=sorted(self.correlator.events, key=lambda event: event.time_ns),
             icmp=[(datagram, None if sa is None else sa.id) for datagram, sa in self.correlator.icmp],
             notes=[*self.bugs, *_notes(sas), *_orphan_notes(self.correlator.unreadable)],

@@ -10,7 +10,8 @@ from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.registry.equivalents import ikev2_equivalent
 from ipsecscope.dissect.registry.ikev2 import NotifyType, SequenceNumbers, TransformType
-from ipsecscope.dissect.registry.isakmp import AuthenticationMethod, Doi, LifeType
+from ipsecscope.dissect.registry.ipsec_doi import LifeType as PhaseTwoLifeType
+from ipsecscope.dissect.registry.isakmp import AuthenticationMethod, LifeType
 from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.sas import Suite
 
@@ -84,7 +85,7 @@ def vendor_ids_of(payloads: Iterable[Payload]) -> Iterator[bytes]:
 
 def is_gdoi(payloads: Iterable[Payload]) -> bool:
     """Whether an SA payload is of the Group DOI (RFC 6407)."""
-    return any(int(body.doi) == int(Doi.GDOI) for body in bodies(payloads, ikev1.SecurityAssociation))
+    return first(payloads, ikev1.GdoiSecurityAssociation) is not None
 
 
 def chosen_ikev2(payloads: Iterable[Payload]) -> Suite | None:
@@ -140,6 +141,21 @@ def ikev1_suite(transform: ikev1.Transform) -> Suite:
         auth=None if transform.auth is None else auth_word(transform.auth),
         lifetime_s=transform.lifetime(LifeType.SECONDS),
         lifetime_kb=transform.lifetime(LifeType.KILOBYTES),
+    )
+
+
+def quick_mode_suite(transform: ikev1.Transform, protocol: str) -> Suite:
+    """A chosen phase 2 transform as a suite; AH's transform is its integrity algorithm."""
+    integ = _ikev2_word(transform.hash)
+    group = transform.group
+    return Suite(
+        encr=_ikev2_word(transform.algorithm) if protocol == "ESP" else None,
+        key_length=transform.key_length,
+        integ=integ if protocol == "ESP" else integ or _ikev2_word(transform.algorithm),
+        ke=() if group is None else (_ikev2_word(group) or str(group),),
+        lifetime_s=transform.lifetime(PhaseTwoLifeType.SECONDS),
+        lifetime_kb=transform.lifetime(PhaseTwoLifeType.KILOBYTES),
+        esn=None,
     )
 
 

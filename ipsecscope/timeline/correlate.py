@@ -47,6 +47,9 @@ class Opener(Protocol):
     def open_ike(self, sa: SaTracker, exchange: ExchangeTracker, record: MessageRecord) -> Opening | None:
         """Open the encrypted part of a message; None when it has none or when more fragments are needed."""
 
+    def filed(self, sa: SaTracker, exchange: ExchangeTracker) -> None:
+        """Learn from an exchange after another of its messages was filed."""
+
 
 class Correlator:
     """Feeds on IKE datagrams in time order; ``sas`` are the trackers in order of appearance."""
@@ -217,7 +220,8 @@ class Correlator:
         self._learn_ends(sa, record)
         repeated = self._repeats(sa, record)
         if repeated is not None:
-            repeated.repeats.append(record)
+            opening = sa.openings.get(digest(record))
+            repeated.repeats.append(msgspec.structs.replace(record, opening=opening))
             self._emit(record.datagram, events.RETRANSMISSION, sa.group_id, self._label(repeated))
             return
         record = self._assemble(sa, record)
@@ -230,7 +234,10 @@ class Correlator:
             if opening is not None:
                 record = msgspec.structs.replace(record, opening=opening)
         exchange.add(record)
+        sa.openings[digest(record)] = record.opening
         self._learn_contents(sa, exchange, record)
+        if self.opener is not None:
+            self.opener.filed(sa, exchange)
         self._emit(record.datagram, events.MESSAGE, sa.group_id, self._label(exchange) | {"sender": record.sender})
 
     def _repeats(self, sa: SaTracker, record: MessageRecord) -> ExchangeTracker | None:

@@ -23,7 +23,7 @@ from ipsecscope.decrypt.keymat_ikev1 import (
     skeyid_psk,
     skeyid_signature,
 )
-from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.decrypt.keyring import KeyRing, row_of
 from ipsecscope.decrypt.keys import IkeV1Keys
 from ipsecscope.decrypt.opening import OpenedBody, Reason, Refused, open_ike_v1
 from ipsecscope.decrypt.secret import Secret
@@ -67,7 +67,9 @@ class Ikev1State:
     ke: dict[Role, bytes] = field(default_factory=dict)
     nonce: dict[Role, bytes] = field(default_factory=dict)
     proven: list[PhaseOneKey] = field(default_factory=list)
-    ivs: dict[int, list[bytes]] = field(default_factory=dict)  # message id -> IVs that may come next, the likeliest last
+    ivs: dict[int, list[bytes]] = field(
+        default_factory=dict
+    )  # message id -> IVs that may come next, the likeliest last
     phase_1_blocks: list[bytes] = field(default_factory=list)  # last blocks of phase 1 messages, the latest last
 
 
@@ -148,7 +150,14 @@ class Ikev1Opener:
     def _derived(self, sa: SaTracker, state: Ikev1State) -> Iterator[PhaseOneKey]:
         """Keys from a Diffie-Hellman secret, with a PSK where the SA authenticates by one (RFC 2409 section 5)."""
         ni, nr = state.nonce.get("initiator"), state.nonce.get("responder")
-        if state.proven or state.prf is None or state.encryption is None or ni is None or nr is None or sa.spi_r is None:
+        if (
+            state.proven
+            or state.prf is None
+            or state.encryption is None
+            or ni is None
+            or nr is None
+            or sa.spi_r is None
+        ):
             return
         prf = state.prf
         for g_xy in self.ring.shared_secrets(_secret_size(state.group)):
@@ -175,8 +184,8 @@ def _secret_size(name: str | None) -> int:
 
 def _of_record(state: Ikev1State, record: IkeV1Keys) -> Iterator[PhaseOneKey]:
     """A record of a key file with the algorithms of the capture, or with its own where the capture has none."""
-    prf = state.prf or _prf_of(record.hash)
-    row = state.encryption or _encryption_of(record.encryption)
+    prf = state.prf or row_of(record.hash)
+    row = state.encryption or row_of(record.encryption)
     key = record.ka
     rows = [row] if row is not None else [encryption_by_name(name)[0] for name in ("AES_CBC", "3DES")]
     for encr in rows:

@@ -30,7 +30,7 @@ from ipsecscope.decrypt.keymat import (
     next_ike_keys,
     rekey_ike_keys,
 )
-from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.decrypt.keyring import KeyRing, row_of
 from ipsecscope.decrypt.keys import IkeV2Keys
 from ipsecscope.decrypt.opening import SKF_HEADER_SIZE, OpenedBody, Reason, Refused, open_ike_v2
 from ipsecscope.decrypt.secret import Secret
@@ -175,7 +175,11 @@ class Ikev2Opener:
         if exchange.type in (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME):
             self._learn_init(state, record)
         entry = next(
-            (each for each in record.message.payloads if isinstance(each.body, ikev2.Encrypted | ikev2.EncryptedFragment)),
+            (
+                each
+                for each in record.message.payloads
+                if isinstance(each.body, ikev2.Encrypted | ikev2.EncryptedFragment)
+            ),
             None,
         )
         if entry is None:
@@ -221,7 +225,7 @@ class Ikev2Opener:
         """Put a key set that opened something at the end of the proven ones."""
         if state.proven and state.proven[-1] is keys:
             return
-        state.proven = [each for each in state.proven if each is not keys][-MAX_KEY_SETS + 1 :] + [keys]
+        state.proven = [*[each for each in state.proven if each is not keys][-MAX_KEY_SETS + 1 :], keys]
         if keys in state.upcoming:
             state.upcoming = []
 
@@ -239,10 +243,10 @@ class Ikev2Opener:
     def _of_record(self, sa: SaTracker, state: Ikev2State, record: IkeV2Keys) -> Iterator[KeySet]:
         """A record of a key file with the algorithms of the capture, or with its own where the capture has none."""
         suite = state.suite
-        encr = suite.encryption if suite is not None else _row(encryption, record.encryption)
-        integ = suite.integrity if suite is not None else _row(integrity, record.integrity)
+        encr = suite.encryption if suite is not None else row_of(record.encryption)
+        integ = suite.integrity if suite is not None else row_of(record.integrity)
         if encr is not None and (record.sk_ei is not None or record.sk_er is not None):
-            prf = suite.prf if suite is not None else _row(pseudorandom, record.prf)
+            prf = suite.prf if suite is not None else row_of(record.prf)
             keys = KeySet(
                 encryption=encr,
                 integrity=integ,
@@ -260,9 +264,7 @@ class Ikev2Opener:
         if record.skeyseed is not None and suite is not None and state.nr and sa.spi_r is not None:
             yield KeySet.of(
                 suite,
-                expand_ike_keys(
-                    suite, record.skeyseed, ni=state.ni, nr=state.nr, spi_i=sa.spi_i, spi_r=sa.spi_r
-                ),
+                expand_ike_keys(suite, record.skeyseed, ni=state.ni, nr=state.nr, spi_i=sa.spi_i, spi_r=sa.spi_r),
             )
 
     def _derived(self, sa: SaTracker, state: Ikev2State) -> Iterator[KeySet]:
@@ -283,9 +285,7 @@ class Ikev2Opener:
             return
         for sk_d in self.sk_d_of(how.old):
             for secrets in self.ring.combinations(how.sizes):
-                keys = rekey_ike_keys(
-                    suite, old.prf, sk_d, secrets, ni=how.ni, nr=how.nr, spi_i=sa.spi_i, spi_r=spi_r
-                )
+                keys = rekey_ike_keys(suite, old.prf, sk_d, secrets, ni=how.ni, nr=how.nr, spi_i=sa.spi_i, spi_r=spi_r)
                 yield KeySet.of(suite, keys)
 
     def sk_d_of(self, state: Ikev2State) -> Iterator[Secret]:
@@ -316,9 +316,7 @@ class Ikev2Opener:
             state.upcoming = [
                 KeySet.of(
                     state.suite,
-                    next_ike_keys(
-                        state.suite, sk_d, secret, ni=state.ni, nr=state.nr, spi_i=sa.spi_i, spi_r=sa.spi_r
-                    ),
+                    next_ike_keys(state.suite, sk_d, secret, ni=state.ni, nr=state.nr, spi_i=sa.spi_i, spi_r=sa.spi_r),
                 )
                 for secret in self.ring.shared_secrets(secret_size(answer.method))
             ]
@@ -333,7 +331,7 @@ class Ikev2Opener:
         answer = chosen.proposals[0]
         offer = next((each for each in offered.proposals if each.number == answer.number), None)
         suite = suite_of(answer)
-        if offer is None or suite is None or len(offer.spi) != 8 or len(answer.spi) != 8:  # noqa: PLR2004
+        if offer is None or suite is None or len(offer.spi) != 8 or len(answer.spi) != 8:
             return
         sizes = secret_sizes(answer, None if exchanged is None else exchanged.method)
         made = Rekeying(state, ni.data, nr.data, sizes)
@@ -370,9 +368,7 @@ def _open(keys: KeySet, record: MessageRecord, entry: Payload) -> OpenedBody | R
     is_fragment = isinstance(entry.body, ikev2.EncryptedFragment)
     data = record.datagram.payload
     if is_fragment:
-        return open_ike_v2(
-            data, entry.start, keys.encryption, sk_e, keys.integrity, sk_a, header_size=SKF_HEADER_SIZE
-        )
+        return open_ike_v2(data, entry.start, keys.encryption, sk_e, keys.integrity, sk_a, header_size=SKF_HEADER_SIZE)
     return open_ike_v2(data, entry.start, keys.encryption, sk_e, keys.integrity, sk_a)
 
 
@@ -403,13 +399,3 @@ def mixed_sk_d(prf: PrfRow, ppk: Secret, keys: KeySet) -> Secret:
         sk_pr=keys.sk_pr or nothing,
     )
     return mix_ppk(prf, ppk, parts).sk_d
-
-
-def _row(find, number):  # type: ignore[no-untyped-def]
-    """The row of an algorithm by number; None when the number is None or unknown."""
-    if number is None:
-        return None
-    try:
-        return find(number)
-    except UnknownAlgorithmError:
-        return None

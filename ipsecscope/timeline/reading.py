@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from ipsecscope.capture.files import CaptureReader
 from ipsecscope.capture.records import CaptureError, FileFacts, Records
@@ -33,8 +37,11 @@ class Source(CaptureReader):
             self.failure = UnusableFileError(self.facts.name, str(error))
 
 
-def open_all(paths: Iterable[str]) -> tuple[list[Source], list[UnusableFileError]]:
-    """Open every capture that the arguments name, in their order; files, folders, patterns and ``-``."""
+def open_all(paths: Iterable[str], *, again: bool = False) -> tuple[list[Source], list[UnusableFileError]]:
+    """Open every capture that the arguments name, in their order; files, folders, patterns and ``-``.
+
+    ``again`` says that they will be read twice: what cannot be is kept in a temporary file.
+    """
     sources: list[Source] = []
     failures: list[UnusableFileError] = []
     for path in paths:
@@ -45,16 +52,30 @@ def open_all(paths: Iterable[str]) -> tuple[list[Source], list[UnusableFileError
             continue
         for name in names:
             try:
-                sources.append(_open(name, len(sources)))
+                sources.append(_open(name, len(sources), again=again))
             except CaptureError as error:
                 failures.append(UnusableFileError(name, str(error)))
     return sources, failures
 
 
-def _open(name: str, file: int) -> Source:
-    if name == "-":
+def _open(name: str, file: int, *, again: bool) -> Source:
+    if name == "-" and not again:
         return Source(sys.stdin.buffer, file=file, name="-")
+    if again and (name == "-" or Path(name).is_fifo()):
+        return Source(_kept(name), file=file, name=name)
     return Source(name, file=file)
+
+
+def _kept(name: str) -> str:
+    """A temporary copy of what can be read once only; removed when the program ends."""
+    with tempfile.NamedTemporaryFile(prefix="ipsecscope-", suffix=".capture", delete=False) as copy:
+        atexit.register(Path(copy.name).unlink, missing_ok=True)
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with Path(name).open("rb") as stream:
+                shutil.copyfileobj(stream, copy)
+    return copy.name
 
 
 def usable(sources: Iterable[Source]) -> tuple[list[FileFacts], list[UnusableFileError]]:

@@ -15,6 +15,7 @@ from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeTyp
 from ipsecscope.dissect.registry.vendor_ids import identify
 from ipsecscope.timeline.contents import chosen_ikev1, chosen_ikev2, offer_of
 from ipsecscope.timeline.nat import nat_of
+from ipsecscope.timeline.opened import REFUSES_SA, Facts, facts_of, ikev1_auth
 from ipsecscope.timeline.sas import Basis, Endpoint, IkeSa, MessageRecord, Role, State, Suite
 from ipsecscope.timeline.tracking import EndpointTracker, ExchangeTracker, SaTracker
 
@@ -37,13 +38,20 @@ def settle(trackers: list[SaTracker]) -> list[IkeSa]:
     sas = [_settle(sa) for sa in trackers]
     replaced = {sa.rekeys for sa in sas if sa.rekeys is not None}
     return [
-        msgspec.structs.replace(sa, state="rekeyed") if sa.id in replaced and sa.state == "established" else sa
+        msgspec.structs.replace(sa, state="rekeyed")
+        if sa.id in replaced and sa.state in {"established", "closed"}
+        else sa
         for sa in sas
     ]
 
 
 def _settle(sa: SaTracker) -> IkeSa:
+    facts = facts_of(sa)
     state, basis, established = _state(sa)
+    if facts.state is not None:
+        state, basis, established = facts.state, "decrypted", facts.established_ns or established
+    for role, identity in facts.ids.items():
+        sa.ends[role].id = identity
     return IkeSa(
         id=sa.id,
         version=sa.version,
@@ -62,8 +70,9 @@ def _settle(sa: SaTracker) -> IkeSa:
             record.datagram.marker or NAT_T_PORT in (record.datagram.sport, record.datagram.dport)
             for record in _records(sa)
         ),
-        auth=_auth(sa),
+        auth=_auth(sa, facts),
         established_ns=established,
+        closed_ns=facts.closed_ns,
         rekeys=sa.rekeys,
         rekey_basis=sa.rekey_basis,
         handshake_seen=sa.handshake_seen,
@@ -129,10 +138,12 @@ def _offers(sa: SaTracker) -> Iterator[dict[str, Any]]:
                 yield {"from": record.sender, "frame": record.frame, "proposals": proposals}
 
 
-def _auth(sa: SaTracker) -> dict[str, Any]:
+def _auth(sa: SaTracker, facts: Facts) -> dict[str, Any]:
+    words: dict[Role, str] = dict(facts.auth)
     suite = _suite(sa)
-    method = suite.auth if sa.version == 1 and suite is not None else None
-    return {"initiator": method, "responder": method, "verified": None}
+    if sa.version == 1 and suite is not None and suite.auth is not None:
+        words = ikev1_auth(suite.auth)
+    return {"initiator": words.get("initiator"), "responder": words.get("responder"), "verified": None}
 
 
 # -- states -----------------------------------------------------------------------------------------------------
@@ -182,7 +193,7 @@ def _after_auth(auths: list[ExchangeTracker], later: list[ExchangeTracker]) -> t
 
 def _refuses_sa(exchange: ExchangeTracker) -> bool:
     """Whether a refused IKE_AUTH refused the IKE SA, not only its first Child SA (RFC 7296 1.2 and 2.21.2)."""
-    return exchange.refusal in {"AUTHENTICATION_FAILED", "INVALID_SYNTAX", "UNSUPPORTED_CRITICAL_PAYLOAD"}
+    return exchange.refusal in REFUSES_SA
 
 
 def _unfinished(exchange: ExchangeTracker) -> tuple[State, Basis, int | None]:

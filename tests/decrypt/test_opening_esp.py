@@ -15,7 +15,11 @@ from ipsecscope.decrypt.sealing import seal_esp
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.decrypt.sequence_numbers import EsnTracker
 
-IPV4 = bytes.fromhex("4500002c000100004011b6c20a0100010a020001") + b"\x04\xd2\x00\x35\x00\x18\x00\x00" + b"sixteen octets!!"
+IPV4 = (
+    bytes.fromhex("4500002c000100004011b6c20a0100010a020001")
+    + b"\x04\xd2\x00\x35\x00\x18\x00\x00"
+    + b"sixteen octets!!"
+)
 IPV6 = b"\x60\0\0\0" + (24).to_bytes(2, "big") + b"\x11\x40" + bytes(32) + IPV4[20:]
 
 
@@ -126,7 +130,9 @@ def test_implicit_iv_is_made_of_the_whole_sequence_number(name: str) -> None:
     assert opened(plain, sa(name, "NONE")).iv == b""
 
 
-@pytest.mark.parametrize(("sent", "told"), [("HMAC_SHA2_256_96", "HMAC_SHA2_256_128"), ("HMAC_SHA2_256_128", "HMAC_SHA2_256_96")])
+@pytest.mark.parametrize(
+    ("sent", "told"), [("HMAC_SHA2_256_96", "HMAC_SHA2_256_128"), ("HMAC_SHA2_256_128", "HMAC_SHA2_256_96")]
+)
 def test_other_truncation_of_sha2_256_is_tried_and_said(sent: str, told: str) -> None:
     opener = EspOpener(sa("AES_CBC", told))
     for number in (1, 2):
@@ -155,13 +161,11 @@ def test_packet_with_an_icv_that_is_not_checked_is_called_unauthenticated() -> N
     result = opened(packet, unchecked)
     assert not result.authenticated
     assert result.icv_size == 12
-    wrong = EspSa(
-        encryption=unchecked.encryption, encryption_key=Secret(bytes(16)), integrity=unchecked.integrity
-    )
+    wrong = EspSa(encryption=unchecked.encryption, encryption_key=Secret(bytes(16)), integrity=unchecked.integrity)
     assert "there is no ICV" in refused(packet, wrong).text
 
 
-@BOTH
+@pytest.mark.parametrize("suite", [AEAD, ("AES_CBC", "HMAC_SHA1_96")], ids=["aead", "cbc"])
 def test_every_truncation_of_a_packet_is_refused(suite: tuple[str, str]) -> None:
     packet = sealed(sa(*suite))
     for size in range(len(packet)):
@@ -185,7 +189,7 @@ def test_hostile_octets_without_icv_are_opened_or_refused_as_values(octets: byte
 
 def test_right_icv_over_octets_that_are_no_whole_blocks_points_at_the_algorithms() -> None:
     of = sa(*NULL)
-    packet = sealed(of)
+    packet = sealed(of, IPV4 + bytes(4))
     cbc = EspSa(
         encryption=encryption_by_name("AES_CBC")[0],
         encryption_key=Secret(bytes(16)),
@@ -230,7 +234,10 @@ def test_unknown_protocol_needs_two_octets_of_padding_as_evidence() -> None:
 
 @pytest.mark.parametrize(
     ("key", "integrity_key", "reason"),
-    [(Secret(bytes(15)), Secret(bytes(32)), Reason.KEY_LENGTH), (Secret(bytes(16)), Secret(bytes(20)), Reason.KEY_LENGTH)],
+    [
+        (Secret(bytes(15)), Secret(bytes(32)), Reason.KEY_LENGTH),
+        (Secret(bytes(16)), Secret(bytes(20)), Reason.KEY_LENGTH),
+    ],
     ids=["encryption", "integrity"],
 )
 def test_wrong_key_lengths_are_values_with_a_reason(key: Secret, integrity_key: Secret, reason: Reason) -> None:
@@ -266,7 +273,9 @@ def test_icv_covers_the_upper_half_behind_the_packet() -> None:
     assert packet[-16:] == expected
 
 
-@given(payload=st.binary(min_size=1, max_size=200), number=st.integers(1, 2**32 - 1), high=st.none() | st.integers(0, 9))
+@given(
+    payload=st.binary(min_size=1, max_size=200), number=st.integers(1, 2**32 - 1), high=st.none() | st.integers(0, 9)
+)
 def test_aead_opens_whatever_it_sealed(payload: bytes, number: int, high: int | None) -> None:
     of = sa(*AEAD, esn=high is not None)
     result = opened(sealed(of, payload, 253, number=number, esn_high=high), of)

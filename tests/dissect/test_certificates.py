@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from typing import Any
 
@@ -43,7 +43,6 @@ def tlv(tag: int, *parts: bytes) -> bytes:
     return bytes((tag, 0x80 | size)) + len(content).to_bytes(size, "big") + content
 
 
-
 def rdn(value: bytes, kind: bytes = b"\x06\x03\x55\x04\x03") -> bytes:
     return tlv(0x31, tlv(0x30, kind, value))
 
@@ -60,8 +59,8 @@ def make(key: Any, signer: Any | None = None, **signing: Any) -> bytes:
         .issuer_name(SUBJECT)
         .public_key(key.public_key())
         .serial_number(0xABCDEF)
-        .not_valid_before(datetime.datetime(2020, 1, 31, 12, tzinfo=datetime.UTC))
-        .not_valid_after(datetime.datetime(2051, 1, 31, tzinfo=datetime.UTC))
+        .not_valid_before(dt.datetime(2020, 1, 31, 12, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2051, 1, 31, tzinfo=dt.UTC))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.SubjectAlternativeName(
@@ -85,9 +84,7 @@ def make(key: Any, signer: Any | None = None, **signing: Any) -> bytes:
 def test_a_certificate_says_who_when_and_what(key: ec.EllipticCurvePrivateKey) -> None:
     facts = describe_certificate(make(key))
     assert isinstance(facts, CertificateFacts)
-    spki = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     digest = hashes.Hash(hashes.SHA1())
     digest.update(spki)
     assert facts.subject == facts.issuer == "CN=moon,O=Strong\\, Swan,C=CH"
@@ -324,9 +321,7 @@ def test_an_algorithm_has_a_name(data: bytes, text: str) -> None:
 
 
 def test_a_public_key_says_its_algorithm_and_size(key: ec.EllipticCurvePrivateKey) -> None:
-    spki = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     assert describe_public_key(spki) == "id-ecPublicKey secp256r1 65 octets"
     assert describe_public_key(b"\x30\x00") == "unreadable, 2 octets"
 

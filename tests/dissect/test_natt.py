@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipsecscope.dissect import natt
 from ipsecscope.dissect.ikev1 import NatDetection
 from ipsecscope.dissect.natt import (
     KEEPALIVE,
-    MAX_SEARCHED,
     NO_SPI,
     NON_ESP_MARKER,
     PRIVATE_NETWORKS,
@@ -130,10 +130,12 @@ def test_trap_t18_hash_over_a_known_or_searched_address_names_it() -> None:
     assert (side.fit, side.original) == (NatFit.TRANSLATED, ("192.168.1.77", 4500))
 
 
-def test_search_for_the_original_address_ends_at_its_limit() -> None:
-    last = nat_detection_hash(SPI_I, SPI_R, "10.15.255.255", 500)
-    assert MAX_SEARCHED < 2**20 * 2
-    assert verdict_of(last, networks=("10.0.0.0/12",)).source.fit is NatFit.UNEXPLAINED
+def test_search_for_the_original_address_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(natt, "MAX_SEARCHED", 500)
+    near = nat_detection_hash(SPI_I, SPI_R, "10.0.0.200", 500)
+    far = nat_detection_hash(SPI_I, SPI_R, "10.0.1.200", 500)
+    assert verdict_of(near, networks=("10.0.0.0/16",)).source.fit is NatFit.TRANSLATED
+    assert verdict_of(far, networks=("10.0.0.0/16",)).source.fit is NatFit.UNEXPLAINED
 
 
 def test_search_with_an_odd_port_tries_it_as_well() -> None:

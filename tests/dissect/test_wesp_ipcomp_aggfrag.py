@@ -173,6 +173,7 @@ def test_aggfrag_congestion_fields_are_cut_from_their_64_bits() -> None:
     assert again.congestion_experienced
     assert len(payload.build()) == 24 + 20
     assert again.summary() == "AGGFRAG, 1 blocks, loss event rate 7"
+    assert join([again]) == (ipv4(20),)
     assert again == payload
     assert AggfragCongestion.parse(payload.build()) == payload
 

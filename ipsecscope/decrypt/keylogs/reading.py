@@ -122,13 +122,14 @@ class HiddenKeyError(KeyLineError):
 
 
 def _identity(record: KeyRecord) -> object:
-    """What makes two records the same: everything but where they stand and how far the sequence numbers were."""
-    fields = [
-        getattr(record, name)
-        for name in record.__struct_fields__
-        if name not in ("origin", "seq_hi", "encapsulation", "esn")
-    ]
-    return (type(record), *(str(field) if isinstance(field, list) else field for field in fields))
+    """What makes two records the same: for an SA which it is and its keys, else everything but where they stand."""
+    if isinstance(record, SaKeys):
+        cipher = record.encryption.row.name if record.encryption and record.encryption.row else ""
+        mac = record.integrity.row.name if record.integrity and record.integrity.row else ""
+        keys = (record.encryption_key, record.integrity_key)
+        return (SaKeys, record.protocol, record.spi, record.src, record.dst, cipher, mac, *keys)
+    names = (name for name in record.__struct_fields__ if name not in ("origin", "sequence"))
+    return (type(record), *(getattr(record, name) for name in names))
 
 
 def check_sa(record: SaKeys) -> None:

@@ -49,6 +49,7 @@ MAX_WAITING = 1_000  # sets of keys of one thread whose SPIs have not been told 
 START = re.compile(r"(?:Starting (?:IKE )?charon|spawning \d+ worker threads)")
 CHECKIN = re.compile(r"checkin IKEv[12] SA \S*\[(\d+)\] with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
 CHECKOUT = re.compile(r"checkout ")
+CREATED = re.compile(r"created IKE_SA \S+\[(\d+)\]")
 PROPOSAL = re.compile(r"selected proposal: (IKE|ESP|AH):(\S+)$")
 MESSAGE = re.compile(r"parsed ([A-Z_0-9]+) (request|response) ")
 USING = re.compile(r"\s*using (\S+) for (encryption|integrity)$")
@@ -56,6 +57,9 @@ INSTALL = re.compile(r"(?:adding|registering|updating) (inbound|outbound) (ESP|A
 SPI = re.compile(r"\s*SPI (0x[0-9a-f]{1,8}), src (\S+) dst (\S+)$")
 AUTHENTICATION = re.compile(r"authentication of '([^']{1,256})' (?:\(myself\) )?with (pre-shared key|EAP)")
 PPK_ID = re.compile(r"using PPK for PPK_ID '([^']{1,256})'")
+
+# The exchanges whose messages make a daemon derive the keys of the exchange before; "" is a message not yet parsed.
+FIRST_EXCHANGES = ("IKE_INTERMEDIATE", "IKE_AUTH", "")
 
 MSK_ESTABLISHED = "MSK established"
 NO_MSK = "no MSK established"
@@ -150,12 +154,17 @@ class Thread:
         self.install: tuple[Direction, str] | None = None
         self.psk: tuple[int, Secret] | None = None
 
+    def begin(self) -> None:
+        """Forget the message of the work before."""
+        self.exchange, self.role, self.spis = "", None, None
+
 
 class Daemon:
     """Follows a charon from start to start."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
+        self.is_following = False  # whether the log tells where the work on a message begins
         self._restart()
 
     def _restart(self) -> None:
@@ -163,6 +172,7 @@ class Daemon:
         self.ike_suites: dict[str, Suite] = {}
         self.child_suites: dict[str, Suite] = {}
         self.spis: dict[str, tuple[bytes, bytes]] = {}
+        self.parents: dict[str, str] = {}  # which SA a rekeyed one comes from
         self.latest: dict[str, KeySet] = {}
         self.has_msk: set[str] = set()
         self.sequences: dict[tuple[bytes | None, bytes | None], int] = {}
@@ -217,7 +227,11 @@ class Daemon:
             if NO_MSK not in text:
                 self.has_msk.add(entry.unique_id)
         elif CHECKOUT.match(text):
-            thread.spis = None
+            if not entry.unique_id:  # one inside other work has a label
+                self.is_following = True
+                thread.begin()
+        elif found := CREATED.match(text):
+            self.parents[found[1]] = entry.unique_id
         elif START.match(text):
             self.finish()
             self._restart()
@@ -290,7 +304,7 @@ class Daemon:
     def _intermediate_order(self, thread: Thread, entry: Entry) -> int:
         """Which key exchange of the SA this is: IKE_INTERMEDIATE follows on the one before (RFC 9370 section 2.2.2)."""
         before = self.latest.get(entry.unique_id)
-        is_next = "IKE_INTERMEDIATE" in (thread.exchange,) or thread.exchange == "IKE_AUTH"
+        is_next = thread.exchange in FIRST_EXCHANGES
         return before.order + 1 if before is not None and before.secrets and is_next else 0
 
     def _filling(self, thread: Thread, entry: Entry) -> KeySet:
@@ -312,12 +326,18 @@ class Daemon:
         else:
             keys.fields[field] = Secret(octets)
             keys.is_ikev1 |= name in SKEYID
-        keys.suite = self.ike_suites.get(entry.unique_id) or keys.suite
-        keys.role, keys.exchange = self._made_by(thread)
+        keys.suite = self._suite_of(entry.unique_id) or keys.suite
+        keys.role, keys.exchange = self._made_by(thread, keys)
 
-    def _made_by(self, thread: Thread) -> tuple[Role | None, str]:
-        """Role and exchange of the keys: a responder may derive them only when the next request comes."""
-        return thread.role, thread.exchange
+    def _suite_of(self, unique_id: str) -> Suite | None:
+        """The proposal selected for an SA; that of a rekeying stands under the id of the old SA."""
+        return self.ike_suites.get(unique_id) or self.ike_suites.get(self.parents.get(unique_id, unique_id))
+
+    def _made_by(self, thread: Thread, keys: KeySet) -> tuple[Role | None, str]:
+        """Role and exchange of the keys: a responder derives them when the next request comes, before it is parsed."""
+        if thread.exchange or not self.is_following or keys.is_ikev1:
+            return thread.role, thread.exchange
+        return Role.RESPONDER, "IKE_INTERMEDIATE" if keys.order else "IKE_SA_INIT"
 
     def _after_ppk(self, thread: Thread, entry: Entry) -> KeySet:
         """The set that follows when a PPK is mixed in: SK_d, SK_pi and SK_pr are new, the others stay (RFC 8784)."""

@@ -618,7 +618,6 @@ ESP_AH_STATUS: Final[Mapping[type[CodePoint], Mapping[int, str]]] = MappingProxy
         ),
         IpcompTransform: MappingProxyType(
             {
-                _C.IPCOMP_OUI: "MUST NOT",
                 _C.IPCOMP_DEFLATE: "MAY",
                 _C.IPCOMP_LZS: "MAY",
                 _C.IPCOMP_LZJH: "MAY",

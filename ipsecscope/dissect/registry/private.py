@@ -72,7 +72,6 @@ _STRONGSWAN: Final[dict[type[CodePoint], dict[int, str]]] = {
     },
     isakmp.EncryptionAlgorithm: {65004: "SERPENT_CBC", 65005: "TWOFISH_CBC"},
     ipsec_doi.EspTransform: {252: "ESP_SERPENT", 253: "ESP_TWOFISH"},
-    ipsec_doi.EncapsulationMode: {61443: "UDP_ENCAPSULATED_TUNNEL_DRAFT", 61444: "UDP_ENCAPSULATED_TRANSPORT_DRAFT"},
 }
 
 _CISCO: Final[dict[type[CodePoint], dict[int, str]]] = {
@@ -156,6 +155,7 @@ PRIVATE: Final[Mapping[str, Mapping[type[CodePoint], Mapping[int, str]]]] = Mapp
         "Libreswan": _LIBRESWAN,
         "Openswan": _OPENSWAN,
         "FreeS/WAN": _OPENSWAN,
+        "FreeS/WAN family": _LIBRESWAN,
         "Cisco": _CISCO,
         "Microsoft": _MICROSOFT,
         "Fortinet": _FORTINET,
@@ -181,9 +181,11 @@ def private_name(registry_class: type[CodePoint], number: int, vendors: Iterable
         registry_class: the table the number belongs to, such as ``ikev2.NotifyType``.
         number: the private number.
         vendors: the vendors that the Vendor IDs of both ends named, in any order. When none of them is known to use
-            the number, its name is given only if all who are known to use it agree on it.
+            the number, its name is given only if the table has no row of its own and all who use it agree.
     """
     names = private_names(registry_class, number)
     present = {names[vendor] for vendor in vendors if vendor in names}
+    if not present and registry_class(number).is_known:
+        return None
     candidates = present or set(names.values())
     return candidates.pop() if len(candidates) == 1 else None

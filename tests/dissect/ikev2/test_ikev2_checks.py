@@ -106,8 +106,14 @@ def ts(**fields: Any) -> TrafficSelectorsInitiator:
         (ike(CBC, PRF, SHA2, KE, last=7), ["sa.last-marker"]),
         (ike(CBC, PRF, SHA2, KE, reserved=7), ["payload.reserved"]),
         (ike(CBC, PRF, SHA2, Transform(transform_type=TransformType.KE, transform_id=31, last=3)), ["sa.last-marker"]),
-        (ike(CBC, PRF, SHA2, Transform(transform_type=TransformType.KE, transform_id=31, reserved=1)), ["payload.reserved"]),
-        (ike(CBC, PRF, SHA2, Transform(transform_type=TransformType.KE, transform_id=31, reserved2=1)), ["payload.reserved"]),
+        (
+            ike(CBC, PRF, SHA2, Transform(transform_type=TransformType.KE, transform_id=31, reserved=1)),
+            ["payload.reserved"],
+        ),
+        (
+            ike(CBC, PRF, SHA2, Transform(transform_type=TransformType.KE, transform_id=31, reserved2=1)),
+            ["payload.reserved"],
+        ),
         (ike(CBC, PRF, SHA2, Transform.of_kind(4, 999)), ["sa.transform-unknown"]),
         (ike(CBC, PRF, SHA2, KE, Transform.of_kind(99, 1)), ["sa.transform-unknown"]),
         (ike(Transform.of_kind(1, 12), PRF, SHA2, KE), ["sa.key-length-missing"]),
@@ -150,9 +156,7 @@ def test_a_response_leaves_no_choice() -> None:
     ],
     ids=str,
 )
-def test_trap_t50_an_ml_kem_payload_has_the_size_of_its_role(
-    method: K, size: int, is_response: bool, ok: bool
-) -> None:
+def test_trap_t50_an_ml_kem_payload_has_the_size_of_its_role(method: K, size: int, is_response: bool, ok: bool) -> None:
     body = KeyExchange(method=method, data=b"k" * size)
     assert kinds(body, is_response=is_response) == ([] if ok else ["ke.size"])
 
@@ -244,7 +248,10 @@ class Case:
         Case(ts(end_address=bytes(4)), ["ts.reversed"]),
         Case(TrafficSelectorsInitiator(), ["payload.empty"]),
         Case(TrafficSelectorsInitiator(count=4), ["ts.count", "payload.empty"]),
-        Case(TrafficSelectorsInitiator(selectors=(UnknownSelector(ts_type=TrafficSelectorType(77)),)), ["ts.type-unknown"]),
+        Case(
+            TrafficSelectorsInitiator(selectors=(UnknownSelector(ts_type=TrafficSelectorType(77)),)),
+            ["ts.type-unknown"],
+        ),
         Case(EncryptedFragment(fragment_number=1, total_fragments=1, data=b"")),
         Case(EncryptedFragment(fragment_number=0, total_fragments=1, data=b""), ["skf.number"]),
         Case(EncryptedFragment(fragment_number=2, total_fragments=1, data=b""), ["skf.number"]),
@@ -277,7 +284,9 @@ def test_configuration_attributes_are_checked() -> None:
 
 
 def test_a_note_points_at_the_octets_of_its_field() -> None:
-    octets = bytes.fromhex("00000028 0000002401010003 0300000c01000014800e0100 0300000802000005 00000008040003e7".replace(" ", ""))
+    octets = bytes.fromhex(
+        "00000028 0000002401010003 0300000c01000014800e0100 0300000802000005 00000008040003e7".replace(" ", "")
+    )
     chain = parse_chain(octets, 0, len(octets), PayloadType.SA, IKEV2)
     (note,) = [note for payload in chain.payloads for note in check_payload(payload)]
     assert (note.kind, note.field) == ("sa.transform-unknown", "SA.proposals[0].transforms[2].transform_id")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ipsecscope.dissect.ikev2 import Configuration, ConfigurationAttribute, ConfigurationValue
-from ipsecscope.dissect.ikev2.extensions.ms_ikee import MicrosoftAttributeType
+from ipsecscope.dissect.ikev2.extensions.ms_ikee import INTERNAL_IP4_SERVER, INTERNAL_IP6_SERVER
 from ipsecscope.dissect.registry.ikev2 import ConfigurationAttributeType, ConfigurationType
 
 T = ConfigurationAttributeType
@@ -39,8 +39,8 @@ VALUES = [
     (T.INTERNAL_DNSSEC_TA, "a8d5 08 02 abcd", "43221 8 2 abcd"),
     (T.ENCDNS_IP4, "0001 01 03 0a030001" + b"doh".hex() + "0001", "doh 10.3.0.1 priority 1"),
     (T.ENCDNS_IP6, "0001 01 03" + IP6 + b"doh".hex(), "doh 2001:db8::1 priority 1"),
-    (T(MicrosoftAttributeType.INTERNAL_IP4_SERVER), "0a030001", "10.3.0.1"),
-    (T(MicrosoftAttributeType.INTERNAL_IP6_SERVER), IP6, "2001:db8::1"),
+    (T(INTERNAL_IP4_SERVER), "0a030001", "10.3.0.1"),
+    (T(INTERNAL_IP6_SERVER), IP6, "2001:db8::1"),
     (T.ENCDNS_DIGEST_INFO, "02 00 0002 0003", "SHA2_256 SHA2_384"),
     (T.ENCDNS_DIGEST_INFO, "01 03" + b"doh".hex() + "0002 abcd", "doh SHA2_256 abcd"),
 ]

@@ -61,7 +61,13 @@ def test_elements_know_what_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("NO_PROPOSAL_CHOSEN", True), ("COOKIE", False), ("UNKNOWN_9000", True), ("UNKNOWN_40000", False), ("what", False)],
+    [
+        ("NO_PROPOSAL_CHOSEN", True),
+        ("COOKIE", False),
+        ("UNKNOWN_9000", True),
+        ("UNKNOWN_40000", False),
+        ("what", False),
+    ],
 )
 def test_errors_are_known_by_their_number(name: str, error: bool) -> None:
     assert is_error(name) is error

@@ -4,10 +4,11 @@ import pytest
 
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions import MODULES
-from ipsecscope.dissect.ikev2.extensions.fortinet import FortinetNotifyType
-from ipsecscope.dissect.ikev2.extensions.ts24502 import MobileNotifyType
+from ipsecscope.dissect.ikev2.extensions.fortinet import NETWORK_OVERLAY_ID
 from ipsecscope.dissect.ikev2.notify import NoData, Notify, NotifyData
+from ipsecscope.dissect.ikev2.private_numbers import private_number
 from ipsecscope.dissect.registry.ikev2 import NotifyType, SecurityProtocol
+from ipsecscope.dissect.registry.private import THREEGPP
 from ipsecscope.dissect.wire import Reader
 
 T = NotifyType
@@ -15,7 +16,11 @@ ADDRESSES_4 = "0a000001 0a000002 01f4 1194"
 ADDRESSES_6 = "20010db8" + "00" * 11 + "01" + "20010db8" + "00" * 11 + "02" + "01f41194"
 NOT_DESCRIBED = {T.ERX_SUPPORTED, T.IFOM_CAPABILITY, T.IKE_SA_INIT_FULL_TRANSCRIPT_AUTH}
 
-M = MobileNotifyType
+
+def mobile(name: str) -> NotifyType:
+    return NotifyType(private_number(NotifyType, THREEGPP, name))
+
+
 # type, data in hex, what the summary says of the data
 DATA = [
     (T.UNSUPPORTED_CRITICAL_PAYLOAD, "36", "PS"),
@@ -65,16 +70,17 @@ DATA = [
     ),
     (T.SA_RESOURCE_INFO, "6370753a37", "cpu:7"),
     (T.PPK_IDENTITY_KEY, "02 70706b 0102030405060708", "PPK_ID_FIXED ppk"),
-    (NotifyType(M.BACKOFF_TIMER), "01 a2", "3GPP 120 s"),
-    (NotifyType(M.N3GPP_BACKOFF_TIMER), "01 e1", "3GPP deactivated"),
-    (NotifyType(M.BACKOFF_TIMER), "02 0101", "3GPP deactivated"),
-    (NotifyType(M.DEVICE_IDENTITY), "0009 01 53304900000000f1", "3GPP identity type 1 350394000000001"),
-    (NotifyType(M.N1_MODE_CAPABILITY), "01 05", "3GPP PDU session 5"),
-    (NotifyType(M.FIVE_G_QOS_INFO), "05 01 02 0109 00", "3GPP PDU session 1 QFI 1 9"),
-    (NotifyType(M.NAS_IP4_ADDRESS), "0a3c0001", "3GPP 10.60.0.1"),
-    (NotifyType(M.UP_IP6_ADDRESS), "20010db8" + "00" * 11 + "01", "3GPP 2001:db8::1"),
-    (NotifyType(M.NAS_TCP_PORT), "4e20", "3GPP port 20000"),
-    (NotifyType(FortinetNotifyType.VPN_NETWORK_ID), "07", "Fortinet network 7"),
+    (mobile("BACKOFF_TIMER"), "01 a2", "3GPP 120 s"),
+    (mobile("N3GPP_BACKOFF_TIMER"), "01 e1", "3GPP deactivated"),
+    (mobile("BACKOFF_TIMER"), "02 0101", "3GPP deactivated"),
+    (mobile("DEVICE_IDENTITY"), "0009 01 53304900000000f1", "3GPP identity type 1 350394000000001"),
+    (mobile("EMERGENCY_CALL_NUMBERS"), "08 03 1f 11f2 03 00 1901", "3GPP emergency 112 9110"),
+    (mobile("N1_MODE_CAPABILITY"), "01 05", "3GPP PDU session 5"),
+    (mobile("5G_QOS_INFO"), "05 01 02 0109 00", "3GPP PDU session 1 QFI 1 9"),
+    (mobile("NAS_IP4_ADDRESS"), "0a3c0001", "3GPP 10.60.0.1"),
+    (mobile("UP_IP6_ADDRESS"), "20010db8" + "00" * 11 + "01", "3GPP 2001:db8::1"),
+    (mobile("NAS_TCP_PORT"), "4e20", "3GPP port 20000"),
+    (NotifyType(NETWORK_OVERLAY_ID), "07", "Fortinet network 7"),
 ]
 
 
@@ -146,3 +152,8 @@ def test_data_is_traced_within_the_notification() -> None:
 def test_the_extension_files_are_found_by_being_there() -> None:
     assert {"rfc4555", "rfc9370", "rfc9838"} <= set(MODULES)
     assert ikev2.extensions.MODULES == MODULES
+
+
+def test_a_private_number_nobody_has_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        private_number(NotifyType, THREEGPP, "NOTHING")

@@ -44,7 +44,11 @@ def test_every_payload_type_has_a_body() -> None:
 @pytest.mark.parametrize(
     ("body", "octets", "summary"),
     [
-        (KeyExchange(method=KeyExchangeMethod.CURVE25519, data=b"k" * 32), "001f0000" + "6b" * 32, "CURVE25519 32 octets"),
+        (
+            KeyExchange(method=KeyExchangeMethod.CURVE25519, data=b"k" * 32),
+            "001f0000" + "6b" * 32,
+            "CURVE25519 32 octets",
+        ),
         (Nonce(data=b"n" * 16), "6e" * 16, "16 octets"),
         (Encrypted(data=b"12"), "3132", "2 octets"),
         (EncryptedFragment(fragment_number=1, total_fragments=3, data=b"x"), "0001000378", "1/3 1 octets"),
@@ -67,7 +71,11 @@ def test_every_payload_type_has_a_body() -> None:
             "04" + "68" * 40,
             "X_509_CERTIFICATE_SIGNATURE 2 authorities",
         ),
-        (CertificateRequest(encoding=CertificateEncoding.RAW_PUBLIC_KEY, data=b"h"), "0f68", "RAW_PUBLIC_KEY 0 authorities"),
+        (
+            CertificateRequest(encoding=CertificateEncoding.RAW_PUBLIC_KEY, data=b"h"),
+            "0f68",
+            "RAW_PUBLIC_KEY 0 authorities",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Ikev2Body) else "",
 )
@@ -229,6 +237,8 @@ def test_trap_t34_an_unknown_payload_type_stays_opaque() -> None:
     assert parse_body(b"abc", 199, IKEV2) == Opaque(data=b"abc")
 
 
-@pytest.mark.parametrize(("data", "keys"), [(b"aabbccdd", (b"aa", b"bb", b"cc", b"dd")), (b"abc", ()), (b"", ())], ids=str)
+@pytest.mark.parametrize(
+    ("data", "keys"), [(b"aabbccdd", (b"aa", b"bb", b"cc", b"dd")), (b"abc", ()), (b"", ())], ids=str
+)
 def test_a_puzzle_solution_is_four_keys(data: bytes, keys: tuple[bytes, ...]) -> None:
     assert PuzzleSolution(data=data).keys == keys

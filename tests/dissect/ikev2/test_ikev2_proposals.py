@@ -29,11 +29,7 @@ ESN = Transform.of_kind(TransformType.SN, SequenceNumbers.NO_ESN)
 
 # Written down by the figures of RFC 7296 section 3.3, one row a structure.
 ONE_PROPOSAL = bytes.fromhex(
-    "0000002c 01 01 00 04"
-    "0300000c 01 00 000c 800e0100"
-    "03000008 02 00 0005"
-    "03000008 03 00 000c"
-    "00000008 04 00 001f"
+    "0000002c 01 01 00 040300000c 01 00 000c 800e010003000008 02 00 000503000008 03 00 000c00000008 04 00 001f"
 )
 # Two proposals with SPIs: the second begins behind the SPI of the first.
 TWO_PROPOSALS = bytes.fromhex(
@@ -90,9 +86,7 @@ def test_a_transform_that_announces_no_next_one_keeps_its_lie() -> None:
     assert body.build() == octets
 
 
-@pytest.mark.parametrize(
-    ("at", "octet"), [(3, 0xFF), (3, 0), (6, 0xFF), (11, 0), (11, 7), (11, 0xFF)], ids=str
-)
+@pytest.mark.parametrize(("at", "octet"), [(3, 0xFF), (3, 0), (6, 0xFF), (11, 0), (11, 7), (11, 0xFF)], ids=str)
 def test_a_length_that_cannot_be_raises_a_wire_error(at: int, octet: int) -> None:
     octets = bytearray(ONE_PROPOSAL)
     octets[at] = octet
@@ -144,7 +138,7 @@ def test_attributes_say_type_and_value() -> None:
 
 def test_the_algorithms_of_a_proposal_are_listed_by_type() -> None:
     proposal = SecurityAssociation.parse(ONE_PROPOSAL).proposals[0]
-    assert list(proposal.algorithms)[0] == (TransformType.ENCR, EncryptionAlgorithm.ENCR_AES_CBC, 256)
+    assert next(iter(proposal.algorithms)) == (TransformType.ENCR, EncryptionAlgorithm.ENCR_AES_CBC, 256)
     assert proposal.of_type(TransformType.KE) == (X25519,)
 
 

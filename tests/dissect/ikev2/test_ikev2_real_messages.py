@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_truncation_of_any_real_body_raises_nothing(shared: Path) -> None:
         if payload.kind not in (PayloadType.SK, PayloadType.SKF)
     }
     longest = {kind: max((octets for other, octets in bodies if other == kind), key=len) for kind, _ in bodies}
-    assert len(longest) >= 6
+    assert set(longest) >= {PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.N}
     for kind, octets in longest.items():
         for size in range(len(octets)):
             assert parse_body(octets[:size], kind, IKEV2).build() == octets[:size]
@@ -122,22 +123,22 @@ AOSP = "captures/vectors/aosp_ikev2_worked_example.json"
 
 
 def test_a_published_ike_sa_init_is_read_field_by_field(shared: Path) -> None:
-    import json
-
     tests = json.loads((shared / AOSP).read_text())["tests"]
     octets = bytes.fromhex(tests["IkeSocketTest.java"]["constants"]["IKE_REQ_MESSAGE_HEX_STRING"])
     message = parse_message(octets)
     assert message.payload_names[:3] == ("SA", "KE", "Ni")
     proposals = message[SecurityAssociation]
     assert isinstance(proposals, SecurityAssociation)
-    assert proposals.proposals[0].summary() == "1 IKE ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96 PRF_HMAC_SHA1 MODP_1024"
+    assert proposals.proposals[0].summary() == "1 IKE ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96 MODP_1024 PRF_HMAC_SHA1"
     exchange, nonce = message[KeyExchange], message[Nonce]
     assert isinstance(exchange, KeyExchange)
     assert isinstance(nonce, Nonce)
     assert (exchange.method, len(exchange.data), len(nonce.data)) == (KeyExchangeMethod.MODP_1024, 128, 32)
 
 
-@pytest.mark.parametrize("cls", [Authentication, CertificateRequest, TrafficSelectorsInitiator], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls", [Authentication, CertificateRequest, TrafficSelectorsInitiator], ids=lambda c: c.__name__
+)
 def test_a_body_that_a_message_lacks_is_a_key_error(shared: Path, cls: type) -> None:
     message = messages(shared / "captures/lab")[0][1]
     with pytest.raises(KeyError):

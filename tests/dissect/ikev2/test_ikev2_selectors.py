@@ -18,9 +18,7 @@ from ipsecscope.dissect.wire import WireError
 def selector(first: str, last: str, protocol: int = 0, start: int = 0, end: int = 65535) -> Ipv4Selector | Ipv6Selector:
     low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
     cls = Ipv4Selector if low.version == 4 else Ipv6Selector
-    return cls(
-        protocol=protocol, start_port=start, end_port=end, start_address=low.packed, end_address=high.packed
-    )
+    return cls(protocol=protocol, start_port=start, end_port=end, start_address=low.packed, end_address=high.packed)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +60,7 @@ def test_trap_t33_opaque_ports_and_icmp_are_rendered(item: Ipv4Selector, text: s
 
 
 def test_trap_t33_a_security_label_is_a_selector() -> None:
-    octets = bytes.fromhex("02000000" "07000010 0000ffff 0a010000 0a01ffff" "0a000007 6c6261")
+    octets = bytes.fromhex("0200000007000010 0000ffff 0a010000 0a01ffff0a000007 6c6261")
     body = TrafficSelectorsInitiator.parse(octets)
     assert body.selectors == (selector("10.1.0.0", "10.1.255.255"), SecurityLabel(label=b"lba"))
     assert body.build() == octets
@@ -70,7 +68,7 @@ def test_trap_t33_a_security_label_is_a_selector() -> None:
 
 
 def test_a_count_that_lies_is_kept() -> None:
-    octets = bytes.fromhex("09000000" "07000010 0000ffff 0a010000 0a01ffff")
+    octets = bytes.fromhex("0900000007000010 0000ffff 0a010000 0a01ffff")
     body = TrafficSelectorsResponder.parse(octets)
     assert body.count == 9
     assert body.build() == octets

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.ikev2.notify import NotifyData
+from ipsecscope.dissect.ikev2.private_numbers import private_number
+from ipsecscope.dissect.registry.ikev2 import NotifyType
 from ipsecscope.dissect.wire import U8
 
-
-class FortinetNotifyType(CodePoint):
-    """Private-use Notify Message Types of FortiOS."""
-
-    VPN_NETWORK_ID = 61520, "Fortinet"
+NETWORK_OVERLAY_ID = private_number(NotifyType, "Fortinet", "NETWORK_OVERLAY_ID")
 
 
-class VpnNetworkId(NotifyData, of=FortinetNotifyType.VPN_NETWORK_ID, rfc="Fortinet"):
+class NetworkOverlayId(NotifyData, of=NETWORK_OVERLAY_ID, rfc="Fortinet"):
     """Tells apart the tunnels between one pair of gateways."""
 
     network_id: Annotated[int, U8]

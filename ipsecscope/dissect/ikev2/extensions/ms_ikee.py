@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.ikev2.configuration import Ip4Value, Ip6Value
+from ipsecscope.dissect.ikev2.private_numbers import private_number
+from ipsecscope.dissect.registry.ikev2 import ConfigurationAttributeType
+
+INTERNAL_IP4_SERVER = private_number(ConfigurationAttributeType, "Microsoft", "INTERNAL_IP4_SERVER")
+INTERNAL_IP6_SERVER = private_number(ConfigurationAttributeType, "Microsoft", "INTERNAL_IP6_SERVER")
 
 
-class MicrosoftAttributeType(CodePoint):
-    """Private-use Configuration Attribute Types that Windows asks for."""
-
-    INTERNAL_IP4_SERVER = 23456, "[MS-IKEE]"
-    INTERNAL_IP6_SERVER = 23457, "[MS-IKEE]"
-
-
-class InternalIp4Server(Ip4Value, of=MicrosoftAttributeType.INTERNAL_IP4_SERVER, rfc="[MS-IKEE] 2.2.3"):
+class InternalIp4Server(Ip4Value, of=INTERNAL_IP4_SERVER, rfc="[MS-IKEE] 2.2.3"):
     """The internal IPv4 address of the gateway."""
 
 
-class InternalIp6Server(Ip6Value, of=MicrosoftAttributeType.INTERNAL_IP6_SERVER, rfc="[MS-IKEE] 2.2.3"):
+class InternalIp6Server(Ip6Value, of=INTERNAL_IP6_SERVER, rfc="[MS-IKEE] 2.2.3"):
     """The internal IPv6 address of the gateway."""

@@ -9,33 +9,27 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
-from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.ikev2.notify import NotifyData
-from ipsecscope.dissect.wire import REST, U8, U16, Bytes, Sized, SizeOf
+from ipsecscope.dissect.ikev2.private_numbers import private_number
+from ipsecscope.dissect.registry.ikev2 import NotifyType
+from ipsecscope.dissect.registry.private import THREEGPP
+from ipsecscope.dissect.wire import REST, U8, U16, Array, Bytes, Length, Sized, SizeOf, Struct
 
 
-class MobileNotifyType(CodePoint):
-    """Private-use Notify Message Types of 3GPP that carry data."""
-
-    BACKOFF_TIMER = 41041, "TS 24.302"
-    DEVICE_IDENTITY = 41101, "TS 24.302"
-    N1_MODE_CAPABILITY = 51015, "TS 24.302"
-    FIVE_G_QOS_INFO = 55501, "TS 24.502"
-    NAS_IP4_ADDRESS = 55502, "TS 24.502"
-    NAS_IP6_ADDRESS = 55503, "TS 24.502"
-    UP_IP4_ADDRESS = 55504, "TS 24.502"
-    UP_IP6_ADDRESS = 55505, "TS 24.502"
-    NAS_TCP_PORT = 55506, "TS 24.502"
-    N3GPP_BACKOFF_TIMER = 55507, "TS 24.502"
+def _number(name: str) -> int:
+    return private_number(NotifyType, THREEGPP, name)
 
 
 # GPRS timer 3, TS 24.008 section 10.5.7.4a: seconds a unit of the upper three bits stands for; None is "deactivated".
 _UNITS = (600, 3600, 36_000, 2, 30, 60, 1_152_000, None)
 
 
-class BackoffTimer(
-    NotifyData, of=(MobileNotifyType.BACKOFF_TIMER, MobileNotifyType.N3GPP_BACKOFF_TIMER), rfc="TS 24.302 8.2.9.1"
-):
+def bcd_digits(data: bytes) -> str:
+    """Digits in BCD, the lower half octet first; fillers at the end are left out."""
+    return "".join(f"{octet & 0x0F:x}{octet >> 4:x}" for octet in data).rstrip("f")
+
+
+class BackoffTimer(NotifyData, of=(_number("BACKOFF_TIMER"), _number("N3GPP_BACKOFF_TIMER")), rfc="TS 24.302 8.2.9.1"):
     """How long the device must not try this network again, as a GPRS timer 3."""
 
     length: Annotated[int | None, U8, SizeOf("timer")] = None
@@ -54,7 +48,7 @@ class BackoffTimer(
         return "3GPP deactivated" if self.seconds is None else f"3GPP {self.seconds} s"
 
 
-class DeviceIdentity(NotifyData, of=MobileNotifyType.DEVICE_IDENTITY, rfc="TS 24.302 8.2.9.2"):
+class DeviceIdentity(NotifyData, of=_number("DEVICE_IDENTITY"), rfc="TS 24.302 8.2.9.2"):
     """The IMEI (type 1) or IMEISV (type 2) of the device in BCD; a request for it carries no digits."""
 
     length: Annotated[int, U16]
@@ -64,14 +58,37 @@ class DeviceIdentity(NotifyData, of=MobileNotifyType.DEVICE_IDENTITY, rfc="TS 24
     @property
     def digits(self) -> str:
         """The digits, lower half octet first; a filler at the end is left out."""
-        return "".join(f"{octet & 0x0F:x}{octet >> 4:x}" for octet in self.identity).rstrip("f")
+        return bcd_digits(self.identity)
 
     def summary(self) -> str:
         """Type and digits."""
         return f"3GPP identity type {self.identity_type} {self.digits}".rstrip()
 
 
-class N1ModeCapability(NotifyData, of=MobileNotifyType.N1_MODE_CAPABILITY, rfc="TS 24.302 8.2.9.15"):
+class EmergencyNumber(Struct, rfc="TS 24.008 10.5.3.13"):
+    """One emergency number with the services it stands for (a set of bits)."""
+
+    length: Annotated[int | None, U8, Length(1)] = None
+    service_category: Annotated[int, U8]
+    number: Annotated[bytes, REST]
+
+    def summary(self) -> str:
+        """The digits."""
+        return bcd_digits(self.number)
+
+
+class EmergencyCallNumbers(NotifyData, of=_number("EMERGENCY_CALL_NUMBERS"), rfc="TS 24.302 8.2.9.8"):
+    """The local emergency numbers."""
+
+    length: Annotated[int | None, U8, SizeOf("numbers")] = None
+    numbers: Annotated[tuple[EmergencyNumber, ...], Array(EmergencyNumber)] = ()
+
+    def summary(self) -> str:
+        """The numbers."""
+        return " ".join(["3GPP emergency", *(item.summary() for item in self.numbers)])
+
+
+class N1ModeCapability(NotifyData, of=_number("N1_MODE_CAPABILITY"), rfc="TS 24.302 8.2.9.15"):
     """The PDU session that the connection belongs to."""
 
     length: Annotated[int, U8]
@@ -82,7 +99,7 @@ class N1ModeCapability(NotifyData, of=MobileNotifyType.N1_MODE_CAPABILITY, rfc="
         return f"3GPP PDU session {self.pdu_session_id}"
 
 
-class FiveGQosInfo(NotifyData, of=MobileNotifyType.FIVE_G_QOS_INFO, rfc="TS 24.502 9.3.1.1"):
+class FiveGQosInfo(NotifyData, of=_number("5G_QOS_INFO"), rfc="TS 24.502 9.3.1.1"):
     """The PDU session and the QoS flows that a Child SA carries."""
 
     length: Annotated[int, U8]
@@ -97,9 +114,7 @@ class FiveGQosInfo(NotifyData, of=MobileNotifyType.FIVE_G_QOS_INFO, rfc="TS 24.5
         return f"3GPP PDU session {self.pdu_session_id} QFI {' '.join(str(flow) for flow in self.flows)}".rstrip()
 
 
-class MobileIp4Address(
-    NotifyData, of=(MobileNotifyType.NAS_IP4_ADDRESS, MobileNotifyType.UP_IP4_ADDRESS), rfc="TS 24.502 9.3.1.2"
-):
+class MobileIp4Address(NotifyData, of=(_number("NAS_IP4_ADDRESS"), _number("UP_IP4_ADDRESS")), rfc="TS 24.502 9.3.1.2"):
     """The address that signalling or user data goes to."""
 
     address: Annotated[bytes, Bytes(4)]
@@ -109,9 +124,7 @@ class MobileIp4Address(
         return f"3GPP {ipaddress.ip_address(self.address)}"
 
 
-class MobileIp6Address(
-    NotifyData, of=(MobileNotifyType.NAS_IP6_ADDRESS, MobileNotifyType.UP_IP6_ADDRESS), rfc="TS 24.502 9.3.1.3"
-):
+class MobileIp6Address(NotifyData, of=(_number("NAS_IP6_ADDRESS"), _number("UP_IP6_ADDRESS")), rfc="TS 24.502 9.3.1.3"):
     """The address that signalling or user data goes to."""
 
     address: Annotated[bytes, Bytes(16)]
@@ -121,7 +134,7 @@ class MobileIp6Address(
         return f"3GPP {ipaddress.ip_address(self.address)}"
 
 
-class NasTcpPort(NotifyData, of=MobileNotifyType.NAS_TCP_PORT, rfc="TS 24.502 9.3.1.6"):
+class NasTcpPort(NotifyData, of=_number("NAS_TCP_PORT"), rfc="TS 24.502 9.3.1.6"):
     """The TCP port that signalling goes to."""
 
     port: Annotated[int, U16]
