@@ -89,9 +89,7 @@ def ipv4(walk: Walk) -> Layer | None:
     if flags & (MORE_FRAGMENTS | FRAGMENT_OFFSET):
         head = bytearray(walk.data[start : walk.pos])
         head[6:8] = (flags & DONT_FRAGMENT).to_bytes(2, "big")
-        return _fragment(
-            walk, protocol, bytes(head), 8 * (flags & FRAGMENT_OFFSET), more=bool(flags & MORE_FRAGMENTS)
-        )
+        return _fragment(walk, protocol, bytes(head), 8 * (flags & FRAGMENT_OFFSET), more=bool(flags & MORE_FRAGMENTS))
     return IP_PROTOCOLS.get(protocol)
 
 
@@ -318,7 +316,9 @@ class Decoder:
         walk = Walk(frame.data, frame.original_length, origin, self.ike_ports, self.known, layers)
         return self._run(walk, layer)
 
-    def packet_units(self, packet: bytes, wire_length: int, origin: Origin, layers: list[str], depth: int) -> list[Unit]:
+    def packet_units(
+        self, packet: bytes, wire_length: int, origin: Origin, layers: list[str], depth: int
+    ) -> list[Unit]:
         """As ``units``, for an IP packet that was put together from fragments."""
         walk = Walk(packet, wire_length, origin, self.ike_ports, self.known, layers)
         walk.depth = depth

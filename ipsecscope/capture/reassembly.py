@@ -234,7 +234,9 @@ class IpReassembler:
 
     def _bound(self) -> None:
         if len(self._sets) > MAX_SETS:
-            self._limit("ip.fragment-limit", f"more than {MAX_SETS} incomplete packets at a time: the oldest is given up")
+            self._limit(
+                "ip.fragment-limit", f"more than {MAX_SETS} incomplete packets at a time: the oldest is given up"
+            )
             self._abandon()
         while self._held > MAX_HELD and self._sets:
             self._limit("ip.fragment-limit", f"more than {MAX_HELD} octets of fragments: the oldest are given up")

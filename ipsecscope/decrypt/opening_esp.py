@@ -6,7 +6,7 @@ be what a sender writes, for the integrity key proves nothing about the encrypti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -145,7 +145,7 @@ class EspOpener:
             return self._opened(packet, plaintext, low, high, iv, self._bare_icv_size)
         return BAD_ICV
 
-    def _open_checked(self, packet: bytes, low: int, highs: tuple[int | None, ...]) -> EspOpened | Refused:
+    def _open_checked(self, packet: bytes, low: int, highs: Collection[int | None]) -> EspOpened | Refused:
         too_short = True
         for icv in self._icvs:
             stop = len(packet) - icv.size
@@ -154,9 +154,11 @@ class EspOpener:
             too_short = False
             covered, sent = packet[:stop], packet[stop:]
             for high in highs:
-                if not icv.verify(sent, covered, b"" if high is None else high.to_bytes(4, "big")):
+                upper_half = () if high is None else (high.to_bytes(4, "big"),)
+                if not icv.verify(sent, covered, *upper_half):
                     continue
-                self._esn.matched(low, high)
+                if highs is not NO_UPPER_HALF:
+                    self._esn.matched(low, high)
                 self._icvs = (icv,)  # the others were guesses
                 opened = self._decrypt(packet, stop, high, authenticated=True)
                 if icv.row is not self.sa.integrity and isinstance(opened, EspOpened):

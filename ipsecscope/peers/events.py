@@ -92,7 +92,7 @@ class Refused(ExchangeEvent, frozen=True, kw_only=True):
     @property
     def data(self) -> dict[str, Any]:
         """What the exchange says, and the notification."""
-        return ExchangeEvent.data.fget(self) | {"notify": self.notify}  # type: ignore[attr-defined]
+        return super().data | {"notify": self.notify}
 
 
 class ExchangeUnanswered(ExchangeEvent, frozen=True, kw_only=True):
@@ -234,7 +234,7 @@ class ChildSaInstalled(ChildEvent, frozen=True, kw_only=True):
     def data(self) -> dict[str, Any]:
         """Protocol, SPIs, mode and selectors."""
         facts = {"mode": self.mode, "tsi": list(self.tsi), "tsr": list(self.tsr)}
-        return ChildEvent.data.fget(self) | facts  # type: ignore[attr-defined]
+        return super().data | facts
 
 
 class ChildSaRekeyed(ChildEvent, frozen=True, kw_only=True):

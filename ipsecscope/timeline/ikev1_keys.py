@@ -273,10 +273,11 @@ def _ivs(state: Ikev1State, key: PhaseOneKey, message_id: int) -> Iterator[bytes
         for block in reversed(state.phase_1_blocks):
             if len(block) == size:
                 yield phase_2_iv(prf, block, message_id, size)
-        if not state.phase_1_blocks:  # aggressive mode may end in the clear: then the first IV of phase 1 counts
-            g_xi, g_xr = state.ke.get("initiator"), state.ke.get("responder")
-            if g_xi is not None and g_xr is not None:
-                yield phase_2_iv(prf, phase_1_iv(prf, g_xi, g_xr, size), message_id, size)
+        # Aggressive mode may end in the clear, and who could not read the last message of phase 1 (because the
+        # pre-shared keys differ) has not moved its IV: then the first IV of phase 1 counts.
+        g_xi, g_xr = state.ke.get("initiator"), state.ke.get("responder")
+        if g_xi is not None and g_xr is not None:
+            yield phase_2_iv(prf, phase_1_iv(prf, g_xi, g_xr, size), message_id, size)
     yield from chain[1:]
 
 

@@ -17,7 +17,7 @@ from ipsecscope.timeline.contents import chosen_ikev1, chosen_ikev2, offer_of
 from ipsecscope.timeline.nat import nat_of
 from ipsecscope.timeline.opened import REFUSES_SA, Facts, facts_of, ikev1_auth
 from ipsecscope.timeline.sas import Basis, Endpoint, IkeSa, MessageRecord, Role, State, Suite
-from ipsecscope.timeline.tracking import EndpointTracker, ExchangeTracker, SaTracker
+from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
 NAT_T_PORT = 4500
 REKEY_WINDOW_NS = 60 * 10**9  # how soon after CREATE_CHILD_SA a SA that the responder speaks first in must begin
@@ -58,8 +58,8 @@ def _settle(sa: SaTracker) -> IkeSa:
         spi_i=sa.spi_i,
         spi_r=sa.spi_r,
         mode=_mode(sa),
-        initiator=_endpoint(sa.ends["initiator"]),
-        responder=_endpoint(sa.ends["responder"]),
+        initiator=_endpoint(sa, "initiator"),
+        responder=_endpoint(sa, "responder"),
         state=state,
         basis=basis,
         exchanges=tuple(exchange.freeze() for exchange in sa.exchanges),
@@ -91,11 +91,13 @@ def _mode(sa: SaTracker) -> str | None:
     return next((_MODES[int(each.type)] for each in sa.exchanges if int(each.type) in _MODES), None)
 
 
-def _endpoint(end: EndpointTracker) -> Endpoint:
-    found = [identify(data) for data in end.vendor_ids]
+def _endpoint(sa: SaTracker, role: Role) -> Endpoint:
+    end = sa.ends[role]
+    spis = (sa.spi_i, sa.spi_r or bytes(8))
+    found = [identify(data, spis) for data in end.vendor_ids]  # Cisco IOS computes its own from the SPIs
     vendors = dict.fromkeys(each.vendor for each in found if each is not None and each.vendor)
     names = dict.fromkeys(
-        each.name if each is not None else f"unknown {data.hex()}"
+        str(each) if each is not None else f"unknown {data.hex()}"
         for each, data in zip(found, end.vendor_ids, strict=True)
     )
     return Endpoint(

@@ -50,7 +50,7 @@ def read_keys(source: Path | str | bytes, name: str | None = None) -> KeyFile:
         with Path(source).open("rb") as file:
             octets = file.read(MAX_FILE_SIZE + 1)
     if octets.startswith(PCAPNG_MAGIC):
-        from ipsecscope.decrypt.keylogs.esps import read_pcapng  # noqa: PLC0415 (only for captures)
+        from ipsecscope.decrypt.keylogs.esps import read_pcapng
 
         return read_pcapng(octets, called)
     text = KeyText(called, octets[:MAX_FILE_SIZE])

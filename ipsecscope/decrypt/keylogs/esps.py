@@ -39,9 +39,7 @@ def read_esps(octets: bytes, name: str) -> KeyFile:
     reading = Reading(KeyText(name, octets))
     reading.format = "esps"
     read_esps_rows(reading)
-    return KeyFile(
-        file=name, formats=("esps",), records=tuple(reading.records), problems=reading.all_problems()
-    )
+    return KeyFile(file=name, formats=("esps",), records=tuple(reading.records), problems=reading.all_problems())
 
 
 def read_pcapng(octets: bytes, name: str) -> KeyFile:

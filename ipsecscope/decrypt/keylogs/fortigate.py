@@ -7,6 +7,7 @@ keys are in groups of eight octets with hyphens between, and the SPIs in the ``i
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ipsecscope.decrypt.algorithms import UnknownAlgorithmError
 from ipsecscope.decrypt.keylogs.reading import (
@@ -188,6 +189,7 @@ def _finish_gateway(reading: Reading, gateway: _Gateway | None) -> None:
                 )
             )
             return
+        sk: dict[str, Any] = {name: key for name, key in keys.items() if name in IkeV2Keys.__struct_fields__}
         reading.add(
             IkeV2Keys(
                 origin=reading.origin(gateway.line),
@@ -197,7 +199,7 @@ def _finish_gateway(reading: Reading, gateway: _Gateway | None) -> None:
                 integrity=integrity,
                 prf=prf,
                 role=gateway.role,
-                **{name: key for name, key in keys.items() if name in IkeV2Keys.__struct_fields__},
+                **sk,
             )
         )
 

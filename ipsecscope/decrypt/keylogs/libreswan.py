@@ -136,7 +136,9 @@ class _Pluto:
                 integrity_key=Secret(keys.get("integrity", b"")),
                 esn="+esn" in rest.split(),
                 mode=mode,
-                encapsulation=Encapsulation("tcp" if "tcp" in encapsulation.lower() else "udp") if encapsulation else None,
+                encapsulation=Encapsulation("tcp" if "tcp" in encapsulation.lower() else "udp")
+                if encapsulation
+                else None,
                 direction=Direction(direction),
             )
         )

@@ -35,7 +35,7 @@ MARK = r"^\s*\d+\s+[A-Z ]*?\s*spi=(?:0x)?[0-9a-fA-F]+\s+src-address="
     "mikrotik",
     "MikroTik /ip/ipsec/installed-sa print detail",
     MARK,
-    advice="print with a user that has the policy \"sensitive\"",
+    advice='print with a user that has the policy "sensitive"',
 )
 def read_mikrotik(reading: Reading) -> None:
     """Read every installed SA."""

@@ -166,6 +166,7 @@ def _read_ike(reading: Reading, number: int, item: Item) -> None:
 def _read_ikev1(reading: Reading, number: int, item: Item) -> None:
     ka = _secret(item, "enc_key", "encryption_key", "ka")
     suite = _suite(item, ka)
+    skeyids: dict[str, Any] = {name: _secret(item, name) for name in SKEYID_NAMES}
     iv = _word(item, "iv")
     reading.add(
         IkeV1Keys(
@@ -178,13 +179,13 @@ def _read_ikev1(reading: Reading, number: int, item: Item) -> None:
             hash=suite.prf,
             groups=suite.groups,
             role=_role(item),
-            **{name: _secret(item, name) for name in SKEYID_NAMES},
+            **skeyids,
         )
     )
 
 
 def _read_ikev2(reading: Reading, number: int, item: Item) -> None:
-    keys = {name: _secret(item, name) for name in SK_NAMES}
+    keys: dict[str, Any] = {name: _secret(item, name) for name in SK_NAMES}
     suite = _suite(item, keys["sk_ei"])
     exchange = checked_name(_word(item, "exchange"))
     record = IkeV2Keys(

@@ -41,7 +41,9 @@ COOKIE_SIZE = 8  # octets of an IKE SPI
 MAX_SPI = 0xFFFF_FFFF
 MAX_ESN_HIGH = 0xFFFF_FFFF
 
-HIDDEN = re.compile(r"\s*(?:0x)?(?:<.*>|key|[xX*]{2,}|\*|\.{3,}|…|\[?\(?(?:redacted|hidden|removed|secret)\)?\]?)\s*", re.IGNORECASE)
+HIDDEN = re.compile(
+    r"\s*(?:0x)?(?:<.*>|key|[xX*]{2,}|\*|\.{3,}|…|\[?\(?(?:redacted|hidden|removed|secret)\)?\]?)\s*", re.IGNORECASE
+)
 HEX_RUN = re.compile(r"[0-9a-fA-F]{16}")
 NOT_HEX = re.compile(r"[^0-9a-fA-F]")
 BETWEEN_DIGITS = re.compile(r"[\s:_-]+")
@@ -207,7 +209,7 @@ def sa_spi(text: str, *, base: int = 0) -> int | None:
         return None
     is_hex = base == 16 or digits[:2] in ("0x", "0X")
     digits = digits[2:] if digits[:2] in ("0x", "0X") else digits
-    if len(digits) <= 16 and not NOT_HEX.search(digits) and (is_hex or digits.isascii() and digits.isdecimal()):
+    if len(digits) <= 16 and not NOT_HEX.search(digits) and (is_hex or (digits.isascii() and digits.isdecimal())):
         number = int(digits or "0", 16 if is_hex else 10)
         if number <= MAX_SPI:
             return number

@@ -38,12 +38,13 @@ from ipsecscope.decrypt.keys import Msk, Ppk, PreSharedKey, SecretKind, SharedSe
 from ipsecscope.decrypt.secret import Secret
 
 TYPED = re.compile(r"\s*(psk|ppk|msk|dh|kem|child-dh|child-kem)((?:\s+[^\s=\"']+){0,8})\s*=\s*(.*)$", re.IGNORECASE)
-IPSEC_SECRETS = re.compile(r"\s*((?:[^\s:\"'#]+(?:::?[^\s:\"']*)*\s+){0,16}):\s*(PSK|PPK)\s+(.*)$")
+IPSEC_SECRETS = re.compile(r"\s*((?:[^\s\"'#]+\s+){0,16}):\s*(PSK|PPK)\s+(.*)$")
+TRIED = re.compile(r"\s*(?:psk|ppk|msk|dh|kem|child-dh|child-kem)\b", re.IGNORECASE)
 QUOTED = re.compile(r"(\"[^\"]*\"|'[^']*'|\"[^\"]*$|'[^']*$)")
 
 MARK = (
-    r"(?i:^\s*(?:psk|ppk|msk|dh|kem|child-dh|child-kem)(?:[ \t]+[^\s=\"']+){0,8}[ \t]*=[ \t]*\S"
-    r"|^(?:[^\s:\"'#|\[\]]+(?:::?[^\s:\"']*)*[ \t]+){0,16}:[ \t]*(?:PSK|PPK)[ \t]"
+    r"(?i:^\s*(?:psk|ppk|msk|dh|kem|child-dh|child-kem)(?:[ \t]+[^\s=\"']+){0,8}[ \t]*=[ \t]*\S)"
+    r"|^(?:[^\s\"'#|\[\]]+[ \t]+){0,16}:[ \t]*(?:PSK|PPK)[ \t]"
 )
 
 
@@ -58,6 +59,8 @@ def read_secrets(reading: Reading) -> None:
                 _read_typed(reading, line.number, found[1].lower(), found[2].split(), _value(found[3]))
             elif found := IPSEC_SECRETS.match(line.text):
                 _read_typed(reading, line.number, found[2].lower(), found[1].split(), _value(found[3]))
+            elif TRIED.match(line.text):
+                raise KeyLineError("a secret is written NAME = VALUE")
 
 
 def _value(text: str) -> Secret:

@@ -112,9 +112,7 @@ def entries(reading: Reading, lines: list[Line]) -> Iterator[Entry]:
 
 def _say_cut(reading: Reading, dump: _OpenDump) -> None:
     if Daemon.is_interesting(dump.name):
-        reading.problem(
-            dump.line, f'the dump of "{dump.name}" has {len(dump.octets)} of {dump.size} octets'
-        )
+        reading.problem(dump.line, f'the dump of "{dump.name}" has {len(dump.octets)} of {dump.size} octets')
 
 
 def secret_in(entry: Entry) -> Secret:

@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
-from ipsecscope.decrypt.algorithms import UnknownAlgorithmError
 from ipsecscope.decrypt.keylogs.reading import (
     COOKIE_SIZE,
     KeyLineError,
     Reading,
     address_of,
     encryption_named,
-    group_named,
     ike_spi,
     integrity_named,
-    prf_named,
     protocol_of,
     sa_spi,
     with_key_bits,
+)
+from ipsecscope.decrypt.keylogs.strongswan_state import (
+    ADDITIONAL_SECRET,
+    ALL_DUMPS,
+    AUTHENTICATION,
+    CHECKIN,
+    CHECKOUT,
+    CHILD,
+    CREATED,
+    FIRST_EXCHANGES,
+    INSTALL,
+    MAIN_SECRETS,
+    MESSAGE,
+    MSK,
+    NATD,
+    OCTETS,
+    PPK_ID,
+    PPK_NAMES,
+    PROPOSAL,
+    PSK_NAME,
+    SK,
+    SKEYID,
+    SPI,
+    START,
+    USING,
+    KeySet,
+    Suite,
+    Thread,
 )
 from ipsecscope.decrypt.keys import (
     Direction,
     IkeV1Keys,
     IkeV2Keys,
     Msk,
-    NamedEncryption,
     NamedGroup,
-    NamedIntegrity,
-    NamedPrf,
     Ppk,
     PreSharedKey,
     Role,
@@ -44,119 +67,9 @@ from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod
 if TYPE_CHECKING:
     from ipsecscope.decrypt.keylogs.strongswan import Entry
 
+Listener: TypeAlias = Callable[[Thread, "Entry", re.Match[str]], None]
+
 MAX_WAITING = 1_000  # sets of keys of one thread whose SPIs have not been told yet
-
-START = re.compile(r"(?:Starting (?:IKE )?charon|spawning \d+ worker threads)")
-CHECKIN = re.compile(r"checkin IKEv[12] SA \S*\[(\d+)\] with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
-CHECKOUT = re.compile(r"checkout ")
-CREATED = re.compile(r"created IKE_SA \S+\[(\d+)\]")
-PROPOSAL = re.compile(r"selected proposal: (IKE|ESP|AH):(\S+)$")
-MESSAGE = re.compile(r"parsed ([A-Z_0-9]+) (request|response) ")
-USING = re.compile(r"\s*using (\S+) for (encryption|integrity)$")
-INSTALL = re.compile(r"(?:adding|registering|updating) (inbound|outbound) (ESP|AH) SA$")
-SPI = re.compile(r"\s*SPI (0x[0-9a-f]{1,8}), src (\S+) dst (\S+)$")
-AUTHENTICATION = re.compile(r"authentication of '([^']{1,256})' (?:\(myself\) )?with (pre-shared key|EAP)")
-PPK_ID = re.compile(r"using PPK for PPK_ID '([^']{1,256})'")
-
-# The exchanges whose messages make a daemon derive the keys of the exchange before; "" is a message not yet parsed.
-FIRST_EXCHANGES = ("IKE_INTERMEDIATE", "IKE_AUTH", "")
-
-MSK_ESTABLISHED = "MSK established"
-NO_MSK = "no MSK established"
-OCTETS = "octets = message + nonce"
-NATD = "natd_chunk"
-
-# IKE: the names of dumps, and the fields they are. 5.9 says "shared Diffie Hellman secret", 6.0 "key exchange secret".
-SK = {f"Sk_{x} secret": f"sk_{x}" for x in ("d", "ai", "ar", "ei", "er", "pi", "pr")}
-SKEYID = {f"SKEYID{x}": f"skeyid{x}" for x in ("", "_d", "_a", "_e")} | {"encryption key Ka": "ka"}
-MAIN_SECRETS = ("shared Diffie Hellman secret", "key exchange secret", "DH secret")
-ADDITIONAL_SECRET = "additional key exchange secret"  # noqa: S105 (a label of the log)
-PPK_NAMES = ("PPK", "derive keys using PPK")
-PSK_NAME = "secret"
-CHILD = {
-    f"{kind} {role} key": (kind, Role(role)) for kind in ("encryption", "integrity") for role in ("initiator", "responder")
-}
-ALL_DUMPS = {*SK, *SKEYID, *MAIN_SECRETS, ADDITIONAL_SECRET, *PPK_NAMES, PSK_NAME, *CHILD, "SKEYSEED", "nonces", "initial IV"}
-
-
-class Suite:
-    """The algorithms of a selected proposal."""
-
-    def __init__(self, names: str) -> None:
-        self.encryption: NamedEncryption | None = None
-        self.integrity: NamedIntegrity | None = None
-        self.prf: NamedPrf | None = None
-        self.groups: list[NamedGroup] = []
-        self.esn: bool | None = None
-        for name in names.split("/"):
-            self._add(name)
-
-    def _add(self, name: str) -> None:
-        if name in ("EXT_SEQ", "NO_EXT_SEQ"):
-            self.esn = name == "EXT_SEQ"
-            return
-        if name.startswith("PRF_"):
-            self.prf = prf_named(name)
-            return
-        if name.startswith("KE") and "_" in name and name[2 : name.index("_")].isdecimal():
-            self.groups.append(group_named(name.partition("_")[2]))
-            return
-        try:
-            self.encryption = self.encryption or encryption_named(name)
-        except UnknownAlgorithmError:
-            try:
-                self.integrity = self.integrity or integrity_named(name)
-            except UnknownAlgorithmError:
-                self.groups.append(group_named(name))
-
-    def group(self, order: int) -> NamedGroup | None:
-        """The key exchange method of the ``order``-th key exchange."""
-        return self.groups[order] if order < len(self.groups) else None
-
-
-class KeySet:
-    """Keys of an IKE SA while they come in, and the shared secrets that made them."""
-
-    def __init__(self, line: int, unique_id: str) -> None:
-        self.line = line
-        self.unique_id = unique_id
-        self.fields: dict[str, Secret] = {}
-        self.iv: bytes | None = None
-        self.nonces: bytes | None = None
-        self.secrets: list[tuple[int, Secret]] = []  # order among key exchanges, value
-        self.suite: Suite | None = None
-        self.role: Role | None = None
-        self.exchange = ""
-        self.uses_ppk = False
-        self.is_ikev1 = False
-        self.order = 0
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether there is more than shared secrets."""
-        return bool(self.fields)
-
-
-class Thread:
-    """What one thread of the daemon is at."""
-
-    def __init__(self) -> None:
-        self.keys: KeySet | None = None  # being filled
-        self.waiting: list[KeySet] = []  # filled, SPIs unknown
-        self.exchange = ""
-        self.role: Role | None = None
-        self.spis: tuple[bytes | None, bytes | None] | None = None  # from dumps that hold an IKE header
-        self.child: dict[tuple[str, Role], Secret] = {}
-        self.child_line = 0
-        self.child_names: dict[str, str] = {}
-        self.child_secrets: list[Secret] = []
-        self.child_spis: list[int] = []
-        self.install: tuple[Direction, str] | None = None
-        self.psk: tuple[int, Secret] | None = None
-
-    def begin(self) -> None:
-        """Forget the message of the work before."""
-        self.exchange, self.role, self.spis = "", None, None
 
 
 class Daemon:
@@ -164,7 +77,24 @@ class Daemon:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
+        self._rows: tuple[tuple[re.Pattern[str], Listener], ...] = (
+            (SPI, self._hear_spi),
+            (INSTALL, self._hear_install),
+            (CHECKIN, self._hear_checkin),
+            (CHECKOUT, self._hear_checkout),
+            (CREATED, self._hear_created),
+            (MESSAGE, self._hear_message),
+            (PROPOSAL, self._hear_proposal),
+            (USING, self._hear_using),
+            (AUTHENTICATION, self._hear_authentication),
+            (MSK, self._hear_msk),
+            (PPK_ID, self._hear_ppk_id),
+            (START, self._hear_start),
+        )
         self.is_following = False  # whether the log tells where the work on a message begins
+        self.psks: dict[Secret, PreSharedKey] = {}
+        self.ppks: dict[Secret, Ppk] = {}
+        self.last_ppk: Secret | None = None
         self._restart()
 
     def _restart(self) -> None:
@@ -191,7 +121,13 @@ class Daemon:
             self._hear_text(thread, entry)
 
     def finish(self) -> None:
-        """Write down what still waits at the end of the log, or at a restart of the daemon."""
+        """Write down what still waits at the end of the log."""
+        self._finish_run()
+        for record in (*self.psks.values(), *self.ppks.values()):
+            self.reading.add(record)
+
+    def _finish_run(self) -> None:
+        """Write down what still waits when the daemon ends."""
         for thread in self.threads.values():
             self._settle_child(thread)
             self._close(thread)
@@ -206,37 +142,46 @@ class Daemon:
     # -- lines ---------------------------------------------------------------------------------------------------
 
     def _hear_text(self, thread: Thread, entry: Entry) -> None:
-        text = entry.text
-        if found := SPI.match(text):
-            self._hear_spi(thread, entry, found)
-        elif found := INSTALL.match(text):
-            thread.install = (Direction(found[1]), found[2])
-        elif found := CHECKIN.match(text):
-            self._hear_checkin(thread, found)
-        elif found := MESSAGE.match(text):
-            thread.exchange = found[1]
-            thread.role = Role.INITIATOR if found[2] == "response" else Role.RESPONDER
-        elif found := PROPOSAL.match(text):
-            suites = self.ike_suites if found[1] == "IKE" else self.child_suites
-            suites[entry.unique_id] = Suite(found[2])
-        elif found := USING.match(text):
-            thread.child_names[found[2]] = found[1]
-        elif found := AUTHENTICATION.match(text):
-            self._hear_authentication(thread, entry, found)
-        elif MSK_ESTABLISHED in text:
-            if NO_MSK not in text:
-                self.has_msk.add(entry.unique_id)
-        elif CHECKOUT.match(text):
-            if not entry.unique_id:  # one inside other work has a label
-                self.is_following = True
-                thread.begin()
-        elif found := CREATED.match(text):
-            self.parents[found[1]] = entry.unique_id
-        elif START.match(text):
-            self.finish()
-            self._restart()
+        for pattern, hear in self._rows:
+            if found := pattern.match(entry.text):
+                hear(thread, entry, found)
+                return
 
-    def _hear_checkin(self, thread: Thread, found: re.Match[str]) -> None:
+    def _hear_start(self, _thread: Thread, _entry: Entry, _found: re.Match[str]) -> None:
+        self._finish_run()
+        self._restart()
+
+    def _hear_checkout(self, thread: Thread, entry: Entry, _found: re.Match[str]) -> None:
+        if not entry.unique_id:  # one inside other work has a label
+            self.is_following = True
+            thread.begin()
+
+    def _hear_created(self, _thread: Thread, entry: Entry, found: re.Match[str]) -> None:
+        self.parents[found[1]] = entry.unique_id
+
+    def _hear_install(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
+        thread.install = (Direction(found[1]), found[2])
+
+    def _hear_message(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
+        thread.exchange = found[1]
+        thread.role = Role.INITIATOR if found[2] == "response" else Role.RESPONDER
+
+    def _hear_proposal(self, _thread: Thread, entry: Entry, found: re.Match[str]) -> None:
+        suites = self.ike_suites if found[1] == "IKE" else self.child_suites
+        suites[entry.unique_id] = Suite(found[2])
+
+    def _hear_using(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
+        thread.child_names[found[2]] = found[1]
+
+    def _hear_ppk_id(self, _thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
+        if self.last_ppk is not None:
+            self.ppks[self.last_ppk] = replace(self.ppks[self.last_ppk], ppk_id=found[1])
+
+    def _hear_msk(self, _thread: Thread, entry: Entry, found: re.Match[str]) -> None:
+        if not found[1]:
+            self.has_msk.add(entry.unique_id)
+
+    def _hear_checkin(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
         unique_id, spi_i, spi_r = found[1], ike_spi(found[2]), ike_spi(found[3])
         self._settle_child(thread)
         self._close(thread)
@@ -273,10 +218,11 @@ class Daemon:
         elif name in SK or name in SKEYID or name in ("SKEYSEED", "nonces", "initial IV"):
             self._hear_key(thread, entry, octets)
         elif name in PPK_NAMES:
-            self.reading.add(Ppk(origin=self.reading.origin(entry.line), value=secret))
+            self.ppks.setdefault(secret, Ppk(origin=self.reading.origin(entry.line), value=secret))
+            self.last_ppk = secret
             if name == "derive keys using PPK":
                 self._close(thread)
-                thread.keys = self._after_ppk(thread, entry)
+                thread.keys = self._after_ppk(entry)
         elif name == PSK_NAME:
             self._hear_psk(thread, entry, secret)
         elif name.startswith((NATD, OCTETS)) and len(octets) >= 2 * COOKIE_SIZE:
@@ -293,8 +239,7 @@ class Daemon:
             thread.child_secrets.append(secret)
             return
         if entry.text == ADDITIONAL_SECRET:
-            keys = self._filling(thread, entry)
-            keys.secrets.append((1, secret))
+            self._filling(thread, entry).secrets.append((1, secret))
             return
         self._close(thread)
         keys = self._filling(thread, entry)
@@ -339,7 +284,7 @@ class Daemon:
             return thread.role, thread.exchange
         return Role.RESPONDER, "IKE_INTERMEDIATE" if keys.order else "IKE_SA_INIT"
 
-    def _after_ppk(self, thread: Thread, entry: Entry) -> KeySet:
+    def _after_ppk(self, entry: Entry) -> KeySet:
         """The set that follows when a PPK is mixed in: SK_d, SK_pi and SK_pr are new, the others stay (RFC 8784)."""
         keys = KeySet(entry.line, entry.unique_id)
         before = self.latest.get(entry.unique_id)
@@ -376,7 +321,8 @@ class Daemon:
             spi_i, spi_r = self.spis.get(unique_id, (None, None))
             self.reading.add(Msk(origin=origin, value=value, ids=ids, spi_i=spi_i, spi_r=spi_r))
         else:
-            self.reading.add(PreSharedKey(origin=origin, value=value, ids=ids))
+            known = self.psks.setdefault(value, PreSharedKey(origin=origin, value=value))
+            self.psks[value] = replace(known, ids=tuple(dict.fromkeys((*known.ids, *ids))))
 
     # -- IKE SAs -------------------------------------------------------------------------------------------------
 
@@ -495,7 +441,9 @@ class Daemon:
         if encryption is not None:
             encryption = with_key_bits(encryption, encryption_key)
         elif encryption_key:
-            raise KeyLineError("the log does not tell the algorithm of these keys (it is logged with cfg = 1 or chd = 2)")
+            raise KeyLineError(
+                "the log does not tell the algorithm of these keys (it is logged with cfg = 1 or chd = 2)"
+            )
         return SaKeys(
             origin=self.reading.origin(thread.child_line),
             encryption=encryption,

@@ -7,6 +7,7 @@ none, and what is derived from SK_d finds them in the capture. CK and IK of EAP-
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ipsecscope.decrypt.keylogs.reading import Reading, ike_spi, secret_of
 from ipsecscope.decrypt.keylogs.registry import importer
@@ -26,7 +27,7 @@ class _Session:
 
     def __init__(self) -> None:
         self.line = 0
-        self.keys: dict[str, Secret] = {}
+        self.keys: dict[str, Any] = {}
         self.spi_i: bytes | None = None
         self.spi_r: bytes | None = None
         self.secret: Secret | None = None

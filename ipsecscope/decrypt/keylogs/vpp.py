@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ipsecscope.decrypt.keylogs.reading import (
     KeyLineError,
@@ -86,7 +87,9 @@ def _finish(reading: Reading, part: _Part | None, *, is_child: bool) -> None:
 
 
 def _add_ike(reading: Reading, part: _Part) -> None:
-    keys = {name: secret_of(value) for name, value in part.values.items() if name.startswith("sk_") and value}
+    keys: dict[str, Any] = {
+        name: secret_of(value) for name, value in part.values.items() if name.startswith("sk_") and value
+    }
     nonces = octets_of(part.values.get("noncei", ""), "nonce") + octets_of(part.values.get("noncer", ""), "nonce")
     suite = part.suite
     encryption = encryption_named(suite["encr"]) if "encr" in suite else None

@@ -210,7 +210,7 @@ def _read_ikev2(reading: Reading, number: int, columns: list[str]) -> None:
 
 def sequenced(record: IkeV2Keys, known: list[IkeV2Keys]) -> IkeV2Keys:
     """The record with its place among the sets of one SPI pair (RFC 9370 makes several)."""
-    from msgspec.structs import replace  # noqa: PLC0415
+    from msgspec.structs import replace
 
     pair = (record.spi_i, record.spi_r)
     before = sum(1 for other in known if (other.spi_i, other.spi_r) == pair)
