@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
-from ipsecscope.capture.duplicates import Duplicates
+from ipsecscope.capture.duplicates import Duplicates, Sighting
 from ipsecscope.capture.layers import Decoder
 from ipsecscope.capture.ports import NAT_T_PORT, Protocol
 from ipsecscope.capture.reassembly import IpReassembler, Whole
@@ -33,6 +33,7 @@ class Pipeline:
         frames: frames that were fed.
         other: those in which nothing of IPsec was recognised.
         known: conversations that were found to carry IPsec on ports of their own.
+        duplicates: the latest packets, to recognise their copies.
     """
 
     def __init__(self, ike_ports: frozenset[int] = frozenset()) -> None:
@@ -46,12 +47,12 @@ class Pipeline:
         self._decoder = Decoder(self.ike_ports, self.known)
         self._fragments = IpReassembler()
         self._streams = TcpStreams(self.known)
-        self._duplicates = Duplicates()
+        self.duplicates = Duplicates()
         self._partners: set[frozenset[str]] = set()
 
     def feed(self, frame: Frame) -> list[Datagram]:
         """Take a frame; returns the datagrams that it completes, in the order in which they stand in it."""
-        return [self._marked(each) if each.kind in BULK else each for each in self.read(frame)]
+        return [self._marked(each, frame) if each.kind in BULK else each for each in self.read(frame)]
 
     def read(self, frame: Frame) -> list[Datagram]:
         """As ``feed``, but without looking for copies among ESP, AH and keepalives: ``columns.py`` does that in bulk."""
@@ -61,7 +62,7 @@ class Pipeline:
             self.other += 1
         found = self._work(units)
         self._collect_notes()
-        return [datagram if datagram.kind in BULK else self._marked(datagram) for datagram in found]
+        return [each if each.kind in BULK else self._marked(each, frame) for each in found]
 
     def finish(self) -> list[Datagram]:
         """What is left when the last frame has been fed: incomplete packets and messages, each with what is missing."""
@@ -95,7 +96,8 @@ class Pipeline:
 
     def _add(self, fragment: Fragment) -> Whole | None:
         copy = (fragment.origin.file, int(Kind.FRAGMENT), fragment.packet)
-        if self._duplicates.original(copy, fragment.origin.frames[-1], fragment.origin.time_ns) is not None:
+        sighting = Sighting(fragment.origin.frames[-1], fragment.origin.time_ns, b"")
+        if self.duplicates.original(copy, sighting) is not None:
             return None
         return self._fragments.add(fragment)
 
@@ -105,11 +107,12 @@ class Pipeline:
             whole.packet, whole.wire_length, whole.origin, list(first.layers), first.depth - 1
         )
 
-    def _marked(self, datagram: Datagram) -> Datagram:
-        if not datagram.packet or datagram.duplicate_of is not None or datagram.kind is Kind.FRAGMENT:
+    def _marked(self, datagram: Datagram, frame: Frame) -> Datagram:
+        if not datagram.packet or datagram.kind is Kind.FRAGMENT:
             return datagram
+        link = b"" if datagram.packet_offset is None else frame.data[: datagram.packet_offset]
         copy = (datagram.file, int(datagram.kind), datagram.packet)
-        original = self._duplicates.original(copy, datagram.frame, datagram.time_ns)
+        original = self.duplicates.original(copy, Sighting(datagram.frame, datagram.time_ns, link))
         return datagram if original is None else msgspec.structs.replace(datagram, duplicate_of=original)
 
     def _learn(self, datagram: Datagram) -> None:

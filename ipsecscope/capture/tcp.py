@@ -270,8 +270,8 @@ class TcpStreams:
 
     def _plausible(self, stream: _Stream, position: int) -> bool:
         """Whether lengths and contents from ``position`` on are those of messages."""
-        place, count = position, 0
-        for _ in range(MAX_CHAIN):
+        place = position
+        for count in range(MAX_CHAIN):
             left = stream.tail - place
             if left < _LENGTH_SIZE:
                 at_segment = any(stretch.start == position for stretch in stream.stretches)
@@ -282,9 +282,8 @@ class TcpStreams:
             verdict = _judge(body, length - _LENGTH_SIZE, stream.spis)
             if verdict is not None:
                 return verdict
-            count += 1
             if length > left:
-                return count > 2
+                return count > 1
             place += length
         return True
 
@@ -320,6 +319,7 @@ class TcpStreams:
                 missing=wire - skip - len(payload),
                 marker=kind is Kind.IKE,
                 packet=latest.packet if alone is not None else b"",
+                packet_offset=latest.packet_offset if alone is not None else None,
             )
         ]
 

@@ -230,6 +230,7 @@ class Walk:
             layers=tuple(self.layers),
             icmp=icmp,
             comment=origin.comment,
+            packet_offset=self.packet_start if origin.whole else None,
         )
 
 

@@ -57,7 +57,7 @@ class Entropy:
     def octets(self, count: int, purpose: str) -> bytes:
         """``count`` octets of the stream of ``purpose``."""
         if self._key is None:
-            return os.urandom(count)
+            return os.urandom(count)  # noqa: TID251 (this is the door)
         number = self._drawn.get(purpose, 0)
         self._drawn[purpose] = number + 1
         return hashlib.shake_256(self._key + number.to_bytes(8, "big") + purpose.encode()).digest(count)

@@ -40,6 +40,7 @@ from ipsecscope.decrypt.secret import Secret
 TYPED = re.compile(r"\s*(psk|ppk|msk|dh|kem|child-dh|child-kem)((?:\s+[^\s=\"']+){0,8})\s*=\s*(.*)$", re.IGNORECASE)
 IPSEC_SECRETS = re.compile(r"\s*((?:[^\s\"'#]+\s+){0,16}):\s*(PSK|PPK)\s+(.*)$")
 TRIED = re.compile(r"\s*(?:psk|ppk|msk|dh|kem|child-dh|child-kem)\b", re.IGNORECASE)
+SPI = re.compile(r"(?:0x)?[0-9a-fA-F]{1,16}", re.IGNORECASE)
 QUOTED = re.compile(r"(\"[^\"]*\"|'[^']*'|\"[^\"]*$|'[^']*$)")
 
 MARK = (
@@ -116,7 +117,7 @@ def _read_typed(reading: Reading, number: int, kind: str, words: list[str], valu
 def _read_shared_secret(reading: Reading, number: int, kind: str, words: list[str], value: Secret) -> None:
     """A shared secret with hints: SPIs of the IKE SA, or of the child; and the group, by name."""
     is_kem = kind.endswith("kem")
-    groups = [word for word in words if group_named_or_none(word)]
+    groups = [word for word in words if is_group(word)]
     spis = [word for word in words if word not in groups]
     if len(spis) > 2:
         raise KeyLineError("a shared secret has at most two SPIs")
@@ -135,6 +136,6 @@ def _read_shared_secret(reading: Reading, number: int, kind: str, words: list[st
     )
 
 
-def group_named_or_none(word: str) -> bool:
+def is_group(word: str) -> bool:
     """Whether a word is the name of a key exchange method."""
-    return len(word) <= 24 and not word.startswith("0x") and group_named(word).id is not None
+    return SPI.fullmatch(word) is None and group_named(word).id is not None

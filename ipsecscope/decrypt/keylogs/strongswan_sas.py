@@ -123,8 +123,10 @@ class Daemon:
     def finish(self) -> None:
         """Write down what still waits at the end of the log."""
         self._finish_run()
-        for record in (*self.psks.values(), *self.ppks.values()):
-            self.reading.add(record)
+        for psk in self.psks.values():
+            self.reading.add(psk)
+        for ppk in self.ppks.values():
+            self.reading.add(ppk)
 
     def _finish_run(self) -> None:
         """Write down what still waits when the daemon ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from ipsecscope.decrypt.algorithms import UnknownAlgorithmError
@@ -78,13 +79,15 @@ class Suite:
         if name.startswith("KE") and "_" in name and name[2 : name.index("_")].isdecimal():
             self.groups.append(group_named(name.partition("_")[2]))
             return
-        try:
-            self.encryption = self.encryption or encryption_named(name)
-        except UnknownAlgorithmError:
-            try:
-                self.integrity = self.integrity or integrity_named(name)
-            except UnknownAlgorithmError:
-                self.groups.append(group_named(name))
+        if self.encryption is None:
+            with suppress(UnknownAlgorithmError):
+                self.encryption = encryption_named(name)
+                return
+        if self.integrity is None:
+            with suppress(UnknownAlgorithmError):
+                self.integrity = integrity_named(name)
+                return
+        self.groups.append(group_named(name))
 
     def group(self, order: int) -> NamedGroup | None:
         """The key exchange method of the ``order``-th key exchange."""

@@ -26,7 +26,7 @@ from ipsecscope.decrypt.keylogs.registry import importer
 from ipsecscope.decrypt.keys import IkeV2Keys, SaKeys
 from ipsecscope.decrypt.secret import Secret
 
-ESP = re.compile(r"^(0x[0-9a-fA-F]+|\d+)@(\S+)\s+([A-Za-z][\w-]*):(\S+)$")
+ESP = re.compile(r"^(0x[0-9a-fA-F]+|\d+)@(\S+)\s+([A-Za-z0-9][\w-]*):(\S+)$")
 IKE = re.compile(r"\bikev2 ([IR]) (\w+) (\w+) ([\w-]+):(\S*) ([\w-]+):(\S+)\s*$")
 TRIED = re.compile(r"^(?:0x[0-9a-fA-F]+|\d+)@|\bikev2 [IR] ")
 HMAC = re.compile(r"-hmac(?:-?96)?$")

@@ -1,0 +1,495 @@
+"""One IKE SA as one of its ends keeps it: SPIs, keys, message ids, the request on its way, its Child SAs.
+
+It knows how to send, to repeat and to match messages (RFC 7296 sections 2.1 to 2.4). What a message means is the
+business of the exchange modules; what happens when is the table in ``transitions.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from ipsecscope.decrypt.groups import KeyPair
+from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite, IkeKeys, IkeSuite
+from ipsecscope.decrypt.secret import Secret
+from ipsecscope.dissect.body import Body
+from ipsecscope.dissect.header import Header
+from ipsecscope.dissect.ikev2 import EncryptedFragment, Proposal, SecurityAssociation
+from ipsecscope.dissect.message import Message
+from ipsecscope.dissect.natt import NON_ESP_MARKER
+from ipsecscope.dissect.registry.ikev2 import (
+    ExchangeType,
+    HashAlgorithm,
+    KeyExchangeMethod,
+    NotifyType,
+    SecurityProtocol,
+)
+from ipsecscope.peers import events
+from ipsecscope.peers.config import Identity, Mode, PeerConfig
+from ipsecscope.peers.entropy import Entropy, Instant
+from ipsecscope.peers.events import PeerEvent, Role
+from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, notation
+from ipsecscope.peers.ikev2.protection import Protection, Sealed
+from ipsecscope.peers.peer import Input, Local, Machine, Mailbox, Path
+from ipsecscope.peers.selectors import RangeSelector
+
+MAX_TASKS = 64  # exchanges that wait for their turn
+MESSAGE_IDS = 2**32  # RFC 7296 section 2.2: an IKE SA must be rekeyed before its message ids run out
+
+_Event = TypeVar("_Event", bound=PeerEvent)
+
+
+class State(Enum):
+    """Where an IKE SA stands."""
+
+    IDLE = "nothing was sent or received"
+    INIT_SENT = "initiator: IKE_SA_INIT is on its way"
+    INTERMEDIATE_SENT = "initiator: IKE_INTERMEDIATE is on its way"
+    AUTH_SENT = "initiator: IKE_AUTH with AUTH is on its way"
+    EAP_SENT = "initiator: IKE_AUTH with EAP is on its way"
+    INIT_ANSWERED = "responder: IKE_SA_INIT is answered"
+    EAP_ASKED = "responder: waits for an EAP message"
+    EAP_DONE = "responder: EAP succeeded, waits for AUTH"
+    ESTABLISHED = "both sides are authenticated"
+    REKEYED = "another IKE SA took over"
+    DELETING = "our Delete is on its way"
+    CLOSED = "gone"
+
+
+class ChildState(Enum):
+    """Where a Child SA stands."""
+
+    INSTALLED = "in use"
+    REKEYING = "our request to rekey it is on its way"
+    REKEYED = "another Child SA took over"
+    DELETING = "our Delete is on its way"
+    GONE = "deleted"
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """A Child SA: one SA in each direction. ``initiator`` is the initiator of the exchange that made it."""
+
+    protocol: SecurityProtocol
+    spi_in: bytes
+    spi_out: bytes
+    suite: ChildSuite
+    keys: ChildKeys
+    is_initiator: bool
+    tsi: tuple[RangeSelector, ...]
+    tsr: tuple[RangeSelector, ...]
+    mode: Mode
+    esn: bool
+    method: KeyExchangeMethod | None
+    machine: Machine[ChildState]
+    virtual_ip: str = ""
+
+    @property
+    def spi_i(self) -> bytes:
+        """The SPI that the initiator of its exchange chose."""
+        return self.spi_in if self.is_initiator else self.spi_out
+
+    @property
+    def spi_r(self) -> bytes:
+        """The SPI that the responder of its exchange chose."""
+        return self.spi_out if self.is_initiator else self.spi_in
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still carries traffic of its own."""
+        return self.machine.state in (ChildState.INSTALLED, ChildState.REKEYING)
+
+
+class Task(Protocol):
+    """An exchange that we begin once the IKE SA is established."""
+
+    exchange_type: ClassVar[ExchangeType]
+    title: str
+
+    def begin(self, sa: IkeSa, now: Instant) -> tuple[Body, ...] | None:
+        """The payloads of the request; None when there is nothing to ask for any more."""
+        ...
+
+    def finish(self, sa: IkeSa, reply: Received, now: Instant) -> Input | None:
+        """Act on the response."""
+        ...
+
+    def give_up(self, sa: IkeSa, now: Instant) -> None:
+        """Forget the exchange: its IKE SA is going."""
+        ...
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """Our request that waits for its response (RFC 7296 section 2.1)."""
+
+    header: Header
+    datagrams: tuple[bytes, ...]
+    story: str
+    interval: Instant
+    task: Task | None = None
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Handshake:
+    """What is needed until the IKE SA is established, and its nonces."""
+
+    ni: bytes = b""
+    nr: bytes = b""
+    request: bytes = b""  # IKE_SA_INIT as it was sent, for AUTH
+    response: bytes = b""
+    offered: SecurityAssociation | None = None
+    pair: KeyPair | None = None
+    method: KeyExchangeMethod = KeyExchangeMethod.NONE
+    cookie: bytes = b""
+    retries: int = 0
+    rounds: deque[KeyExchangeMethod] = field(default_factory=deque)
+    sequence: int = 0
+    int_auth_i: bytes = b""
+    int_auth_r: bytes = b""
+    intermediates: int = 0
+    id_i: bytes = b""  # bodies of the ID payloads, for AUTH
+    id_r: bytes = b""
+    child: Any = None  # the first Child SA while it is negotiated
+    eap: Any = None
+    first_auth: Received | None = None  # responder with EAP: the request that carried SA, TSi and TSr
+    uses_ppk: bool = False
+
+
+class Owner(Protocol):
+    """What an IKE SA asks of the peer it belongs to."""
+
+    config: PeerConfig
+    entropy: Entropy
+    mailbox: Mailbox
+
+    def new_sa(self, role: Role, spi_i: bytes, spi_r: bytes, path: Path) -> IkeSa:
+        """Make an IKE SA beside this one."""
+        ...
+
+    def register(self, sa: IkeSa) -> None:
+        """Find the SA by its SPI from now on."""
+        ...
+
+    def forget(self, sa: IkeSa) -> None:
+        """Do not find it any more."""
+        ...
+
+    def schedule(self, sa: IkeSa, when: Instant) -> None:
+        """Wake the SA then."""
+        ...
+
+
+class IkeSa:
+    """An IKE SA and everything that goes on inside it."""
+
+    def __init__(self, owner: Owner, machine: Machine[State], role: Role, spi_i: bytes, spi_r: bytes, path: Path) -> None:
+        self.owner = owner
+        self.config = owner.config
+        self.machine = machine
+        self.role = role
+        self.spi_i = spi_i
+        self.spi_r = spi_r
+        self.path = path
+        self.handshake = Handshake()
+        self.chosen: Proposal | None = None
+        self.protection: Protection | None = None
+        self.sk_d: Secret = Secret(b"")
+        self.next_id = 0
+        self.expected_id = 0
+        self.outstanding: Outstanding | None = None
+        self.tasks: deque[Task] = deque()
+        self.children: list[ChildSa] = []
+        self.timers: dict[str, Instant] = {}
+        self.supported: set[NotifyType] = set()  # what the other side announced
+        self.hashes: tuple[HashAlgorithm, ...] = ()
+        self.remote_id: Identity | None = None
+        self.local_behind_nat = False
+        self.remote_behind_nat = False
+        self.virtual_ip = ""
+        self.last_heard: Instant = 0
+        self.sent_chunk = b""  # IntAuth part of the message sent last
+        self.rival: Any = None  # the IKE SA that the other side's simultaneous rekeying made
+        self.why = ""  # the story of the transition under way
+        self._answered: tuple[int, tuple[bytes, ...], str] | None = None
+        self._is_silent = False
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_initiator(self) -> bool:
+        """Whether we are the original initiator."""
+        return self.role == "initiator"
+
+    @property
+    def other(self) -> Role:
+        """The role of the other side."""
+        return "responder" if self.is_initiator else "initiator"
+
+    @property
+    def local_spi(self) -> bytes:
+        """The SPI that we chose."""
+        return self.spi_i if self.is_initiator else self.spi_r
+
+    @property
+    def group_id(self) -> str:
+        """How events call this SA."""
+        return f"{self.spi_i.hex()}_{self.spi_r.hex()}"
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.machine.state
+
+    @property
+    def suite(self) -> IkeSuite:
+        """The algorithms. Only to be asked for behind IKE_SA_INIT."""
+        assert self.protection is not None
+        return self.protection.suite
+
+    @property
+    def keys(self) -> IkeKeys:
+        """The keys of the moment. Only to be asked for behind IKE_SA_INIT."""
+        assert self.protection is not None
+        return self.protection.keys
+
+    def say(self, kind: type[_Event], now: Instant, **facts: Any) -> None:
+        """Emit an event of this SA."""
+        self.owner.mailbox.emit(kind(time_ns=now, group_id=self.group_id, vantage=self.role, **facts))
+
+    def count(self, what: str) -> None:
+        """Count something that was dropped or refused."""
+        self.owner.mailbox.counts[what] += 1
+
+    def take(self, given: Input, received: Received | None, now: Instant) -> None:
+        """Give the state machine an input, then begin whatever waits."""
+        self.machine.take(given, self, received, now)
+        self.begin_next(now)
+
+    # -- timers -------------------------------------------------------------------------------------------------
+
+    def set_timer(self, name: str, when: Instant) -> None:
+        """(Re)start a timer."""
+        self.timers[name] = when
+        self.owner.schedule(self, when)
+
+    def clear_timer(self, name: str) -> None:
+        """Stop a timer, if it runs."""
+        self.timers.pop(name, None)
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def request(self, exchange_type: ExchangeType, bodies: Iterable[Body], now: Instant, task: Task | None = None) -> bytes:
+        """Send a request and wait for its response; returns the octets of an unprotected one."""
+        number = self.next_id + (self.config.faults.shift_message_id if task is not None else 0)
+        header = self._header(exchange_type, number, is_response=False)
+        sealed, story = self._seal(header, bodies)
+        patience = self.config.patience
+        self.outstanding = Outstanding(header, sealed.datagrams, story, patience.retransmit_after, task)
+        self._announce(events.MessageSent, header, now)
+        self._post(sealed.datagrams, story, self.path, header)
+        self.set_timer("retransmit", now + patience.retransmit_after)
+        return sealed.datagrams[0]
+
+    def answer(self, received: Received, bodies: Iterable[Body], now: Instant) -> bytes:
+        """Send the response to a request and keep it for a repetition; returns the octets of an unprotected one."""
+        header = self._header(received.exchange_type, received.header.message_id, is_response=True)
+        sealed, story = self._seal(header, bodies)
+        self._answered = (header.message_id, sealed.datagrams, story)
+        self._announce(events.MessageSent, header, now)
+        self._post(sealed.datagrams, story, received.path, header)
+        self._conclude(received, sealed, now, initiated_by=self.other)
+        return sealed.datagrams[0]
+
+    def refuse(self, received: Received, notify: Body, now: Instant, *, beside: Iterable[Body] = ()) -> None:
+        """Answer a request with an error."""
+        self.answer(received, (*beside, notify), now)
+
+    def repeat_answer(self, path: Path, now: Instant) -> bool:
+        """Send the last response again (RFC 7296 section 2.1); whether there was one."""
+        if self._answered is None:
+            return False
+        number, datagrams, story = self._answered
+        exchange = story.partition(" ")[0]
+        self.say(events.MessageRetransmitted, now, exchange=exchange, message_id=number, sender=self.role)
+        self._post(datagrams, f"repeated, for its request came again: {story}", path, None)
+        return True
+
+    def retransmit(self, now: Instant) -> bool:
+        """Send the outstanding request again; False when patience is at its end."""
+        waiting = self.outstanding
+        if waiting is None:
+            return True
+        patience = self.config.patience
+        if waiting.tries >= patience.retransmissions:
+            return False
+        waiting.tries += 1
+        waiting.interval = round(waiting.interval * patience.factor)
+        self._announce(events.MessageRetransmitted, waiting.header, now)
+        self._post(waiting.datagrams, f"retransmission {waiting.tries} of {waiting.story}", self.path, waiting.header)
+        self.set_timer("retransmit", now + waiting.interval)
+        return True
+
+    def _header(self, exchange_type: ExchangeType, message_id: int, *, is_response: bool) -> Header:
+        return header_of(
+            exchange_type,
+            message_id % MESSAGE_IDS,
+            spi_i=self.spi_i,
+            spi_r=self.spi_r,
+            original_initiator=self.is_initiator,
+            is_response=is_response,
+        )
+
+    def _seal(self, header: Header, bodies: Iterable[Body]) -> tuple[Sealed, str]:
+        payloads = arrange(header, bodies)
+        protected = header.exchange_type != ExchangeType.IKE_SA_INIT
+        story = notation(header, payloads, protected=protected)
+        if self.why:
+            story += f". {self.role}: {self.why}"
+        if not protected:
+            data = Message(header=header, payloads=payloads).build()
+            return Sealed((data,), b""), story
+        assert self.protection is not None
+        allowed = self.config.fragmentation and NotifyType.IKEV2_FRAGMENTATION_SUPPORTED in self.supported
+        size = self.config.fragment_size if allowed else 0
+        sealed = self.protection.seal(header, payloads, fragment_size=size)
+        self.sent_chunk = sealed.chunk
+        return self._spoilt(sealed, header), story
+
+    def _spoilt(self, sealed: Sealed, header: Header) -> Sealed:
+        """The message as the configured fault wants it."""
+        if self.config.faults.damage_icv_of != str(ExchangeType(header.exchange_type)):
+            return sealed
+        damaged = tuple(data[:-1] + bytes((data[-1] ^ 1,)) for data in sealed.datagrams)
+        return msgspec.structs.replace(sealed, datagrams=damaged)
+
+    def _post(self, datagrams: tuple[bytes, ...], story: str, path: Path, header: Header | None) -> None:
+        if self._is_silent:
+            self.count("kept silent")
+            return
+        marker = NON_ESP_MARKER if path.local.port == self.config.nat_port else b""
+        for number, data in enumerate(datagrams, 1):
+            part = f"SKF fragment {number} of {len(datagrams)}: " if len(datagrams) > 1 else ""
+            self.owner.mailbox.post(marker + data, path, part + story)
+        if header is not None and self.config.faults.silent_after == str(ExchangeType(header.exchange_type)):
+            self._is_silent = True
+
+    def _announce(self, kind: type[events.MessageEvent], header: Header, now: Instant) -> None:
+        name = str(ExchangeType(header.exchange_type))
+        self.say(kind, now, exchange=name, message_id=header.message_id, sender=self.role)
+
+    # -- receiving ----------------------------------------------------------------------------------------------
+
+    def is_repetition(self, header: Header) -> bool:
+        """Whether a request is the one that was answered last."""
+        return self._answered is not None and self._answered[0] == header.message_id
+
+    def is_awaited(self, header: Header) -> bool:
+        """Whether a response belongs to the outstanding request."""
+        waiting = self.outstanding
+        return waiting is not None and (waiting.header.message_id, waiting.header.exchange_type) == (
+            header.message_id,
+            header.exchange_type,
+        )
+
+    def is_first_part(self, message: Message) -> bool:
+        """Whether a datagram is whole or a first fragment: only such a one has its response repeated (RFC 7383 2.6.1)."""
+        body = message.payloads[-1].body if message.payloads else None
+        return not isinstance(body, EncryptedFragment) or body.fragment_number == 1
+
+    def response_arrived(self, received: Received, now: Instant) -> Outstanding:
+        """Close the outstanding request."""
+        waiting = self.outstanding
+        assert waiting is not None
+        self.outstanding = None
+        self.clear_timer("retransmit")
+        self.next_id = (waiting.header.message_id + 1) % MESSAGE_IDS
+        self._conclude(received, None, now, initiated_by=self.role)
+        return waiting
+
+    def request_arrived(self, received: Received) -> None:
+        """Advance the window (RFC 7296 section 2.3)."""
+        self.expected_id = (received.header.message_id + 1) % MESSAGE_IDS
+
+    def _conclude(self, received: Received, sent: Sealed | None, now: Instant, *, initiated_by: Role) -> None:
+        """Say how an exchange ended; the refusals we send ourselves are said by whoever decides them."""
+        facts = {"exchange": str(received.exchange_type), "message_id": received.header.message_id}
+        refusal = refusal_of(received) if sent is None else self._refusing
+        self._refusing = ""
+        if refusal:
+            self.say(events.Refused, now, **facts, initiated_by=initiated_by, notify=refusal, why=self.why)
+        else:
+            self.say(events.ExchangeCompleted, now, **facts, initiated_by=initiated_by)
+
+    _refusing = ""
+
+    def refusing(self, notify_type: NotifyType) -> None:
+        """Say that the response about to be sent refuses with this notification."""
+        self._refusing = str(notify_type)
+
+    # -- exchanges ----------------------------------------------------------------------------------------------
+
+    def begin(self, task: Task, now: Instant) -> None:
+        """Queue an exchange and begin it as soon as no other is on its way (a window of one)."""
+        if len(self.tasks) >= MAX_TASKS:
+            self.count("exchanges dropped")
+            return
+        self.tasks.append(task)
+        self.begin_next(now)
+
+    def begin_next(self, now: Instant) -> None:
+        """Begin the next exchange that still has something to ask for."""
+        ready = (State.ESTABLISHED, State.REKEYED, State.DELETING)
+        while self.tasks and self.outstanding is None and self.state in ready:
+            task = self.tasks.popleft()
+            bodies = task.begin(self, now)
+            if bodies is not None:
+                self.why = task.title
+                self.request(task.exchange_type, bodies, now, task)
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def close(self, now: Instant, reason: str) -> None:
+        """Forget everything."""
+        if self.outstanding is not None and self.outstanding.task is not None:
+            self.outstanding.task.give_up(self, now)
+        self.outstanding = None
+        self.tasks.clear()
+        self.timers.clear()
+        self.children.clear()
+        self.owner.forget(self)
+        self.say(events.IkeSaClosed, now, reason=reason)
+
+
+def refusal_of(received: Received) -> str:
+    """The notification by which a response refuses its request or asks for another one; empty when it does not."""
+    if received.error is not None:
+        return str(received.error.notify_type)
+    if received.notify(NotifyType.COOKIE) is not None and received.exchange_type == ExchangeType.IKE_SA_INIT:
+        return str(NotifyType.COOKIE)
+    return ""
+
+
+Action = Callable[[IkeSa, Received | None, Instant], Input | None]
+GAVE_UP = Local("no answer")
+
+__all__ = [
+    "GAVE_UP",
+    "NO_SPI",
+    "Action",
+    "ChildSa",
+    "ChildState",
+    "Handshake",
+    "IkeSa",
+    "Outstanding",
+    "Owner",
+    "State",
+    "Task",
+    "refusal_of",
+]
