@@ -74,6 +74,7 @@ class Datagram(msgspec.Struct, frozen=True):
     quoted: Datagram | None = None  # what an ICMP error quotes
     duplicate_of: int | None = None  # the record that held the same packet (mirror ports): this one does not count
     comment: str = ""
+    packet_offset: int | None = None  # where ``packet`` starts in the record's data (None when reassembled)
 
     @property
     def frame(self) -> int:

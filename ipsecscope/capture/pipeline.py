@@ -113,7 +113,8 @@ class Pipeline:
     def _marked(self, datagram: Datagram, frame: Frame) -> Datagram:
         if not datagram.packet or datagram.kind is Kind.FRAGMENT:
             return datagram
-        link = b"" if datagram.packet_offset is None else frame.data[: datagram.packet_offset]
+        here = datagram.frames == (frame.number,) and datagram.file == frame.file
+        link = frame.data[: datagram.packet_offset] if here and datagram.packet_offset is not None else b""
         copy = (datagram.file, int(datagram.kind), datagram.packet)
         original = self.duplicates.original(copy, Sighting(datagram.frame, datagram.time_ns, link))
         return datagram if original is None else msgspec.structs.replace(datagram, duplicate_of=original)

@@ -33,8 +33,8 @@ class Bulk(msgspec.Struct):
     kind: Kind
     encapsulation: Encapsulation
     packets: Packets
-    sport: npt.NDArray[np.uint32]
-    dport: npt.NDArray[np.uint32]
+    sport: npt.NDArray[Any]
+    dport: npt.NDArray[Any]
     spi: npt.NDArray[np.uint32]
     seq: npt.NDArray[np.uint32]
     start: Indices
@@ -62,7 +62,8 @@ class Triage(msgspec.Struct):
 def port_key(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
     """Two ports as one number, whatever their order."""
     low, high = np.minimum(first, second), np.maximum(first, second)
-    return (high.astype(np.uint32) << np.uint32(16)) | low.astype(np.uint32)
+    key: npt.NDArray[np.uint32] = (high.astype(np.uint32) << np.uint32(16)) | low.astype(np.uint32)
+    return key
 
 
 def keys_of(pairs: Iterable[frozenset[tuple[str, int]]]) -> npt.NDArray[np.uint32]:

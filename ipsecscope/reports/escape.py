@@ -26,7 +26,7 @@ def show(text: str, limit: int = MAX_SHOWN) -> str:
 
 
 def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in _HIDDEN:
+    if character.isprintable() and unicodedata.category(character) not in _HIDDEN:
         return character
     number = ord(character)
     if number < 0x100:

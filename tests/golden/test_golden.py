@@ -1,0 +1,43 @@
+"""Golden reports: the bundled captures, analysed without keys, against the reports that were reviewed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from ipsecscope.reports.assemble import assemble
+from ipsecscope.reports.document import from_json, to_json
+from ipsecscope.timeline.analysis import analyze
+
+GOLDEN = Path(__file__).parent
+CAPTURES = sorted((ROOT / "captures").glob("*.pcap*"))
+
+
+@pytest.fixture
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.usefixtures("at_root")
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_report_is_the_reviewed_one(capture: Path, request: pytest.FixtureRequest) -> None:
+    report = to_json(assemble(analyze([str(capture.relative_to(ROOT))])))
+    golden = GOLDEN / f"{capture.stem}.json"
+    if request.config.getoption("--regen"):
+        golden.write_bytes(report)
+    assert report.decode() == golden.read_text()
+
+
+@pytest.mark.usefixtures("at_root")
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_report_is_the_same_bytes_twice(capture: Path) -> None:
+    name = str(capture.relative_to(ROOT))
+    assert to_json(assemble(analyze([name]))) == to_json(assemble(analyze([name])))
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_report_reads_back_as_itself(capture: Path) -> None:
+    report = to_json(assemble(analyze([str(capture)])))
+    assert to_json(from_json(report)) == report
