@@ -91,8 +91,10 @@ class Packets(msgspec.Struct):
     c: npt.NDArray[np.uint32]
     d: npt.NDArray[np.uint32]
 
-    def pick(self, which: Mask | Indices) -> Packets:
+    def pick(self, which: Mask) -> Packets:
         """Some of them."""
+        if which.all():
+            return self
         chosen = {name: getattr(self, name)[which] for name in self.__struct_fields__ if name != "version"}
         return Packets(version=self.version, **chosen)
 
@@ -251,7 +253,14 @@ def _add(
         end=np.minimum(captured_end, wire_end),
         wire_end=wire_end,
         dscp=dscp,
-        **{name: head[name] for name in ("protocol", "ttl", "src", "dst", "a", "b", "c", "d")},
+        protocol=head["protocol"],
+        ttl=head["ttl"],
+        src=head["src"],
+        dst=head["dst"],
+        a=head["a"].astype(np.uint32),
+        b=head["b"].astype(np.uint32),
+        c=head["c"].astype(np.uint32),
+        d=head["d"].astype(np.uint32),
     )
     if not plain.all():
         headers.others.append(rows[~plain])

@@ -127,7 +127,8 @@ def _keep(triage: Triage, packets: Packets, sure: Mask, bulk: Bulk) -> None:
     if not sure.all():
         triage.unclear.append(packets.row[~sure])
         bulk = _pick(bulk, sure)
-    triage.bulk.append(bulk)
+    if len(bulk.start):
+        triage.bulk.append(bulk)
 
 
 def _pick(bulk: Bulk, which: Mask) -> Bulk:

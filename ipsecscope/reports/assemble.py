@@ -9,7 +9,7 @@ from ipsecscope import __version__
 from ipsecscope.capture.link_types import link_type_name
 from ipsecscope.capture.records import CaptureNote, FileFacts
 from ipsecscope.dissect.catalogue import severity_of
-from ipsecscope.dissect.names import payload_name
+from ipsecscope.dissect.names import notify_name, payload_name
 from ipsecscope.reports import document
 from ipsecscope.timeline import sas
 from ipsecscope.timeline.analysis import Analysis, FrameNote
@@ -17,6 +17,7 @@ from ipsecscope.timeline.contents import notifies
 from ipsecscope.timeline.flows import Flow
 
 NANOSECONDS = 10**9
+Vendors = tuple[str, ...]
 TRUNCATIONS = frozenset({"capture.truncated", "capture.snaplen"})
 DAMAGE = frozenset({"capture.damaged", "capture.resynchronised"})
 
@@ -110,6 +111,7 @@ def _file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
 
 
 def _ike_sa(sa: sas.IkeSa, clock: Clock) -> document.IkeSa:
+    vendors = (*sa.initiator.vendors, *sa.responder.vendors)
     return document.IkeSa(
         id=sa.id,
         version=sa.version,
@@ -129,7 +131,7 @@ def _ike_sa(sa: sas.IkeSa, clock: Clock) -> document.IkeSa:
         auth=document.Auth(**sa.auth),
         nat=document.Nat(sa.nat.initiator, sa.nat.responder, sa.nat.forced, list(sa.nat.unexplained)),
         nat_t=sa.nat_t,
-        exchanges=[_exchange(each, clock) for each in sa.exchanges],
+        exchanges=[_exchange(each, clock, vendors) for each in sa.exchanges],
         child_sas=[_child(each, clock) for each in sa.child_sas],
         handshake_seen=sa.handshake_seen,
         started_at=clock(sa.start_ns),
@@ -162,9 +164,9 @@ def _proposal(suite: sas.Suite) -> document.Proposal:
     )
 
 
-def _exchange(exchange: sas.Exchange, clock: Clock) -> document.Exchange:
+def _exchange(exchange: sas.Exchange, clock: Clock, vendors: Vendors) -> document.Exchange:
     everything = (*exchange.request, *exchange.response, *exchange.repeats)
-    named = [str(kind) for record in exchange.records for kind in notifies(record.payloads)]
+    named = [notify_name(kind, vendors) for record in exchange.records for kind in notifies(record.payloads)]
     return document.Exchange(
         type=str(exchange.type),
         message_id=exchange.message_id,
@@ -176,12 +178,12 @@ def _exchange(exchange: sas.Exchange, clock: Clock) -> document.Exchange:
         retransmissions=exchange.retransmissions,
         outcome=exchange.outcome,
         payloads=document.PayloadNames(
-            request=_names(exchange.request, exchange), response=_names(exchange.response, exchange)
+            request=_names(exchange.request, exchange, vendors), response=_names(exchange.response, exchange, vendors)
         ),
         encrypted=sum(record.encrypted for record in everything),
         opened=sum(record.opening is not None and record.opening.is_open for record in everything),
         notifies=list(dict.fromkeys(named)),
-        messages=_messages(exchange, clock),
+        messages=_messages(exchange, clock, vendors),
         repeated_frames=[record.frame for record in exchange.repeats],
         time=clock(exchange.start_ns),
         reason=_reason(exchange),
@@ -200,8 +202,8 @@ def _reason(exchange: sas.Exchange) -> str | None:
     return None
 
 
-def _names(records: Iterable[sas.MessageRecord], exchange: sas.Exchange) -> list[str]:
-    return [name for record in records if _counts(record) for name in _payload_names(record, exchange)]
+def _names(records: Iterable[sas.MessageRecord], exchange: sas.Exchange, vendors: Vendors) -> list[str]:
+    return [name for record in records if _counts(record) for name in _payload_names(record, exchange, vendors)]
 
 
 def _counts(record: sas.MessageRecord) -> bool:
@@ -213,35 +215,37 @@ def _opened(record: sas.MessageRecord) -> bool:
     return record.opening is not None and record.opening.is_open
 
 
-def _payload_names(record: sas.MessageRecord, exchange: sas.Exchange) -> list[str]:
+def _payload_names(record: sas.MessageRecord, exchange: sas.Exchange, vendors: Vendors) -> list[str]:
     message = record.assembled or record.message
     payloads = record.payloads
     if _opened(record):
         payloads = tuple(each for each in payloads if payload_name(each, message.header) not in {"SK", "SKF"})
-    names = [payload_name(each, message.header) for each in payloads]
+    names = [payload_name(each, message.header, vendors) for each in payloads]
     if message.family.major_version == 1:
         nonce = "Ni" if record.sender == exchange.initiated_by else "Nr"
         names = [nonce if name == "NONCE" else name for name in names]
     return names
 
 
-def _messages(exchange: sas.Exchange, clock: Clock) -> list[document.ExchangeMessage]:
+def _messages(exchange: sas.Exchange, clock: Clock, vendors: Vendors) -> list[document.ExchangeMessage]:
     """The messages of an exchange; the fragments of one message together."""
     groups: dict[tuple[str, int], list[sas.MessageRecord]] = {}
     for record in exchange.records:
         key = (record.sender, -1) if record.fragment is not None else (record.sender, record.number)
         groups.setdefault(key, []).append(record)
-    return [_message(records, exchange, clock) for records in groups.values()]
+    return [_message(records, exchange, clock, vendors) for records in groups.values()]
 
 
-def _message(records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock) -> document.ExchangeMessage:
+def _message(
+    records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock, vendors: Vendors
+) -> document.ExchangeMessage:
     best = next((record for record in records if _opened(record) or record.assembled is not None), records[0])
     refused = next((each.opening.reason for each in records if each.opening is not None and each.opening.reason), None)
     encrypted = any(record.encrypted for record in records) or bool(best.assembled and best.assembled.ciphertext)
     return document.ExchangeMessage(
         frames=[record.frame for record in records],
         sender=best.sender,
-        payloads=_payload_names(best, exchange),
+        payloads=_payload_names(best, exchange, vendors),
         octets=sum(record.datagram.wire_length for record in records),
         encrypted=encrypted,
         opened=_opened(best) if best.opening is not None else None,

@@ -71,6 +71,7 @@ class Ikev1State:
         default_factory=dict
     )  # message id -> IVs that may come next, the likeliest last
     phase_1_blocks: list[bytes] = field(default_factory=list)  # last blocks of phase 1 messages, the latest last
+    opened_by: dict[Role, list[PhaseOneKey]] = field(default_factory=dict)  # by the sender of what they opened
 
 
 class Ikev1Opener:
@@ -115,6 +116,7 @@ class Ikev1Opener:
                 result = open_ike_v1(data, key.encryption, key.key, iv)
                 if isinstance(result, OpenedBody):
                     _prove(state, key)
+                    _note_sender(state, record.sender, key)
                     opening = _opening(result.plaintext, message, record)
                     if message.header.message_id == PHASE_1:
                         _learn_clear(state, record, opening.payloads)
@@ -251,6 +253,13 @@ def _take_suite(state: Ikev1State, suite: Suite) -> None:
 def _prove(state: Ikev1State, key: PhaseOneKey) -> None:
     if not state.proven or state.proven[-1] is not key:
         state.proven = [each for each in state.proven if each is not key] + [key]
+
+
+def _note_sender(state: Ikev1State, sender: Role, key: PhaseOneKey) -> None:
+    """Remember whose messages a key opens: with different PSKs each side has a key of its own."""
+    known = state.opened_by.setdefault(sender, [])
+    if not any(each.key == key.key for each in known):
+        known.append(key)
 
 
 def _ivs(state: Ikev1State, key: PhaseOneKey, message_id: int) -> Iterator[bytes]:

@@ -101,6 +101,7 @@ class Ikev2State:
     upcoming: list[KeySet] = field(default_factory=list)  # follow from IKE_INTERMEDIATE; not proven yet
     rekeying: Rekeying | None = None
     fragments: dict[tuple[str, int, int], dict[int, tuple[bytes, int]]] = field(default_factory=dict)
+    opened_by: dict[int, KeySet] = field(default_factory=dict)  # IKE_INTERMEDIATE and IKE_AUTH, by record number
 
     @property
     def sk_d(self) -> list[Secret]:
@@ -188,9 +189,10 @@ class Ikev2Opener:
         if isinstance(found, Opening):
             return found
         body, keys = found
+        if exchange.type in (ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_AUTH):
+            state.opened_by[record.number] = keys
         if isinstance(entry.body, ikev2.EncryptedFragment):
             return self._fragment(state, record, entry, body)
-        del keys
         return _opening(body.plaintext, entry.next_payload or 0, record, (record.frame,))
 
     # -- finding keys -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
+
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import SaKeys

@@ -11,7 +11,6 @@ from ipsecscope.decrypt.groups import PublicValueError, generate, group, respond
 from ipsecscope.decrypt.keymat import derive_ike_keys
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
-from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.ikev2 import KeyExchange, Nonce, Notify, SecurityAssociation, VendorId
 from ipsecscope.dissect.ikev2.checks import NONCE_SIZES
 from ipsecscope.dissect.ikev2.extensions.rfc7427 import SignatureHashAlgorithms
@@ -244,7 +243,6 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         *_announced(sa.config, initiator=False, wanted=sa.supported),
     ]
     handshake.response = sa.answer(received, bodies, now)
-    sa.request_arrived(received)
     if not _derive(sa, secret, now):
         return UNUSABLE
     sa.set_timer("half-open", now + sa.config.patience.half_open)
@@ -374,8 +372,8 @@ def _announced(config: PeerConfig, *, initiator: bool, wanted: set[NotifyType] |
         NotifyType.USE_PPK: config.ppk is not None and NotifyType.USE_PPK in asked,
         NotifyType.CHILDLESS_IKEV2_SUPPORTED: config.childless and not initiator,
     }
-    hashes: tuple[CodePoint, ...] = config.signature_hashes
-    data = {NotifyType.SIGNATURE_HASH_ALGORITHMS: SignatureHashAlgorithms(hashes=hashes).build()}
+    hashes = SignatureHashAlgorithms(hashes=config.signature_hashes).build()
+    data = {NotifyType.SIGNATURE_HASH_ALGORITHMS: hashes}
     vendors: list[Body] = [VendorId(data=octets) for octets in config.vendor_ids]
     return vendors + [note(kind, data.get(kind, b"")) for kind, applies in kinds.items() if applies]
 

@@ -63,7 +63,6 @@ SAMPLES = {  # title -> format, number and kinds of records
     "strongSwan: at the responder of a rekey the outbound SA comes later": ("strongswan", {}),
     "strongSwan 5.9.8 charon log, IKEv1": ("strongswan", {IkeV1Keys: 1}),
     "strongSwan PPK: SK_d, SK_pi, SK_pr are replaced after IKE_AUTH": ("strongswan", {IkeV2Keys: 1, Ppk: 1}),
-    "strongSwan 6.0.6 charon log": ("strongswan", {SharedSecret: 1, IkeV2Keys: 1}),
     "libreswan 4.10 pluto log, plutodebug=\"base,crypt,private\": ESP": ("libreswan", {SaKeys: 1}),
     "libreswan 4.10 pluto log: AH": ("libreswan", {SaKeys: 1}),
     "ip -s xfrm state: ESP AEAD + encap": ("xfrm", {SaKeys: 1}),
@@ -100,6 +99,12 @@ def test_cut_sample_block_says_which_key_is_cut(samples: dict[str, str]) -> None
     assert [problem.reason for problem in key_file.problems] == [
         "the key has an odd number of hexadecimal digits (61)"
     ]
+
+
+def test_cut_charon_sample_says_which_dump_is_cut(samples: dict[str, str]) -> None:
+    key_file = read(samples["strongSwan 6.0.6 charon log"])
+    assert [type(record) for record in key_file.records] == [SharedSecret]
+    assert [problem.reason for problem in key_file.problems] == ['the dump of "SKEYSEED" has 32 of 48 octets']
 
 
 def test_charon_sample_has_the_values_of_its_dumps(samples: dict[str, str]) -> None:
@@ -703,7 +708,7 @@ def test_typed_secrets_are_read() -> None:
         ("psk = <hidden>", "hidden"),
         ("psk = ********", "hidden"),
         ("dh 01 02 03 = 0x01", "at most two SPIs"),
-        ("dh 01020304050607080900 = 0x01", "16 hexadecimal digits"),
+        ("dh 010203040506070809 = 0x01", "16 hexadecimal digits"),
         ("psk = 0s" + "QUFB" * 6000, "longer than 16384 octets"),
         (f"psk {'a' * 80} = 0x01", "no name"),
     ],
