@@ -115,6 +115,8 @@ def analyze(
     try:
         with open_output(output, force=force, inputs=files) as out:
             write_report(report, analysis, format.value, out, width=width)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         _fail(str(error))
     raise typer.Exit(_exit_code(report.notes, partial=bool(analysis.errors) or problems))
@@ -139,6 +141,8 @@ def dissect(
         shown = write_trees(
             file, sys.stdout, frames=frozenset(frame or ()), ike_ports=frozenset(ike_port or ()), hexdump=hexdump
         )
+    except BrokenPipeError:
+        raise
     except (OSError, UnusableFileError) as error:
         _fail(str(error))
     if frame and not shown:

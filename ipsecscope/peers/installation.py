@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipsecscope.decrypt.algorithms import NO_INTEGRITY, NULL_ENCRYPTION
+from ipsecscope.decrypt.algorithms import NO_INTEGRITY, encryption
 from ipsecscope.decrypt.opening_ah import AhSa
 from ipsecscope.decrypt.opening_esp import EspSa
-from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
+from ipsecscope.dissect.registry.ikev2 import EncryptionAlgorithm, SecurityProtocol
 from ipsecscope.peers.dataplane import Bundle, InboundSa, OutboundSa, SaMode, SaPath
 from ipsecscope.peers.entropy import Entropy
 from ipsecscope.peers.events import ChildSaInstalled
@@ -54,7 +54,7 @@ def _keyed(installed: ChildSaInstalled, *, initiator: bool) -> EspSa | AhSa:
     if installed.protocol == SecurityProtocol.AH:
         return AhSa(integrity=integrity, integrity_key=keys.integrity(initiator=initiator), esn=installed.esn)
     return EspSa(
-        encryption=suite.encryption or NULL_ENCRYPTION,
+        encryption=suite.encryption or encryption(EncryptionAlgorithm.ENCR_NULL),
         encryption_key=keys.encryption(initiator=initiator),
         integrity=integrity,
         integrity_key=keys.integrity(initiator=initiator),

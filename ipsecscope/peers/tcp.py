@@ -158,10 +158,11 @@ class TcpEndpoint:
     def _take(self, segment: Tcp, now: Instant) -> None:
         advanced = (segment.acknowledgment - self._first & MASK) - self._acked
         if 0 < advanced <= 2 + len(self._stream) - self._acked:
+            acked = self._acked + advanced
             if self.state is TcpState.SYN_RECEIVED:
                 self._established(now)
-            self._acked = max(self._acked + advanced, 1) if self.state is not TcpState.SYN_RECEIVED else 1
-            self._sent = max(self._sent, self._acked)
+            self._acked = acked
+            self._sent = max(self._sent, acked)
             self._retries, self._timeout = 0, FIRST_TIMEOUT
             self._arm(now)
         wanted = segment.sequence == self._expected and len(self._unread) < MAX_UNREAD

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
+
+import msgspec
 
 from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.pipeline import Pipeline
@@ -12,6 +14,7 @@ from ipsecscope.dissect.ah import Ah
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.esp import Esp
+from ipsecscope.dissect.header import Flags, IsakmpFlags
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.wire import Field, Reader, Struct, WireError
 from ipsecscope.reports.escape import show
@@ -99,9 +102,28 @@ def _content(datagram: Datagram) -> Iterator[str]:
 def message_lines(message: Message) -> Iterator[str]:
     """The lines of one IKE message's tree, its notes at the end."""
     for child in message.trace().children:
-        yield from _field_lines(child, 1, version=message.family.major_version)
+        yield from _field_lines(_named(child, message), 1, version=message.family.major_version)
     for note in message.notes:
         yield f"  ! [{note.start}:{note.stop}] {note.kind}: {show(note.text)}"
+
+
+def _named(field: Field, message: Message) -> Field:
+    """The header with its numbers as code points of the message's version."""
+    header, family = message.header, message.family
+    if field.name != "header" or header is None:
+        return field
+    flags = IsakmpFlags if family.major_version == 1 else Flags
+    names: dict[str, Callable[[int], object]] = {
+        "next_payload": family.payload_type,
+        "exchange_type": family.exchange_type,
+        "flags": lambda value: "|".join(flag.name or "" for flag in flags if value & flag) or "none",
+        "version": lambda value: f"{value >> 4}.{value & 0x0F}",
+    }
+    children = tuple(
+        msgspec.structs.replace(child, value=names[child.name](child.value)) if child.name in names else child
+        for child in field.children
+    )
+    return msgspec.structs.replace(field, children=children)
 
 
 def _field_lines(field: Field, depth: int, version: int = 2) -> Iterator[str]:

@@ -34,7 +34,6 @@ from ipsecscope.decrypt.keylogs.reading import (
 )
 from ipsecscope.decrypt.keylogs.registry import importer
 from ipsecscope.decrypt.keylogs.strongswan_sas import kind_of
-from ipsecscope.decrypt.keylogs.wireshark import sequenced
 from ipsecscope.decrypt.keys import (
     Direction,
     IkeV1Keys,
@@ -201,8 +200,7 @@ def _read_ikev2(reading: Reading, number: int, item: Item) -> None:
         role=_role(item),
         **keys,
     )
-    known = [other for other in reading.records if isinstance(other, IkeV2Keys)]
-    record = sequenced(record, known)
+    record = reading.sequenced(record)
     reading.add(record)
     if secret := _secret(item, "dh_secret"):
         order = record.sequence if exchange == "IKE_INTERMEDIATE" else 0

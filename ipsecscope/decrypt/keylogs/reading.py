@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from msgspec.structs import replace
 
 from ipsecscope.decrypt.algorithms import (
     AlgorithmError,
@@ -20,6 +23,7 @@ from ipsecscope.decrypt.algorithms import (
 from ipsecscope.decrypt.groups import group_by_name
 from ipsecscope.decrypt.keylogs.text import KeyText
 from ipsecscope.decrypt.keys import (
+    IkeV2Keys,
     KeyRecord,
     NamedEncryption,
     NamedGroup,
@@ -63,6 +67,8 @@ class Reading:
         self.records: list[KeyRecord] = []
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
+        self.recent_ike: deque[IkeV2Keys] = deque(maxlen=2)
+        self._sets: Counter[tuple[bytes | None, bytes | None]] = Counter()
         self._unsaid = 0
         self._seen: set[object] = set()
         self._is_full = False
@@ -85,7 +91,15 @@ class Reading:
             return False
         self._seen.add(same)
         self.records.append(record)
+        if isinstance(record, IkeV2Keys):
+            self.recent_ike.append(record)
+            self._sets[record.spi_i, record.spi_r] += 1
         return True
+
+    def sequenced(self, record: IkeV2Keys) -> IkeV2Keys:
+        """The record with its place among the sets of its SPI pair (RFC 9370 makes several)."""
+        before = self._sets[record.spi_i, record.spi_r] if record.spi_i else 0
+        return replace(record, sequence=before) if before else record
 
     def problem(self, line: int, reason: str) -> None:
         """Say that a line could not be used."""

@@ -202,19 +202,8 @@ def _read_ikev2(reading: Reading, number: int, columns: list[str]) -> None:
         encryption=encryption,
         integrity=integrity,
     )
-    known = [other for other in reading.records if isinstance(other, IkeV2Keys)]
-    if any(_is_mirrored(record, other) for other in known[-2:]):
-        return
-    reading.add(sequenced(record, known))
-
-
-def sequenced(record: IkeV2Keys, known: list[IkeV2Keys]) -> IkeV2Keys:
-    """The record with its place among the sets of one SPI pair (RFC 9370 makes several)."""
-    from msgspec.structs import replace
-
-    pair = (record.spi_i, record.spi_r)
-    before = sum(1 for other in known if (other.spi_i, other.spi_r) == pair)
-    return replace(record, sequence=before) if before and record.spi_i else record
+    if not any(_is_mirrored(record, other) for other in reading.recent_ike):
+        reading.add(reading.sequenced(record))
 
 
 def _is_mirrored(record: IkeV2Keys, other: IkeV2Keys) -> bool:
