@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ipsecscope.capture import icmp, link, tunnels
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
-from ipsecscope.capture.ports import NAT_T_PORT, Content, Protocol, nat_t_content, udp_content
+from ipsecscope.capture.ports import LEAST, NAT_T_PORT, Content, Protocol, nat_t_content, udp_content
 from ipsecscope.capture.records import CaptureNote, Frame
 from ipsecscope.capture.walk import Fragment, Known, Layer, Origin, Segment, Unit, Walk, address_text, endpoints
 
@@ -238,7 +238,7 @@ def esp(walk: Walk) -> Layer | None:
 def ah(walk: Walk) -> Layer | None:
     """AH, RFC 4302 section 2; what it protects is looked into when it is ESP or AH again."""
     walk.deliver(Kind.AH)
-    if walk.left < 2:
+    if walk.left < LEAST[Kind.AH]:
         return None
     number, size = walk.data[walk.pos], 4 * (walk.data[walk.pos + 1] + 2)
     if number not in (Protocol.ESP, Protocol.AH) or walk.pos + size >= walk.end:

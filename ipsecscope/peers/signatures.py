@@ -149,7 +149,7 @@ def _ecdsa(key: ec.EllipticCurvePrivateKey, octets: bytes, hash_algorithm: HashA
 
 
 def _plain(signature: bytes, curve: ec.EllipticCurve) -> bytes:
-    """r | s, each as long as the order (RFC 4754 section 7)."""
+    """The numbers r and s, each as long as the order (RFC 4754 section 7)."""
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
     size = (curve.key_size + 7) // 8

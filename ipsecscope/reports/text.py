@@ -33,7 +33,14 @@ _STATE_STYLE = {
 _SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "error": "red", "warn": "yellow"}
 
 
-def write_text(report: Report, out: TextIO, *, width: int | None = None, color: bool | None = None) -> None:
+def write_text(
+    report: Report,
+    out: TextIO,
+    *,
+    width: int | None = None,
+    color: bool | None = None,
+    console: Console | None = None,
+) -> None:
     """Draw the report.
 
     Args:
@@ -41,20 +48,9 @@ def write_text(report: Report, out: TextIO, *, width: int | None = None, color: 
         out: where to.
         width: columns; None takes the terminal's, or ``PIPE_WIDTH`` where there is none.
         color: True and False decide; None leaves it to the terminal and ``NO_COLOR``.
+        console: a console to draw on instead; then the others do not matter.
     """
-    console = Console(file=out, highlight=False, soft_wrap=False, emoji=False, markup=False)
-    if width is None and not console.is_terminal:
-        width = PIPE_WIDTH
-    if width is not None:
-        console = Console(
-            file=out,
-            highlight=False,
-            emoji=False,
-            markup=False,
-            width=max(width, MIN_WIDTH),
-            force_terminal=True if color else None,
-            no_color=True if color is False else None,
-        )
+    console = console or _console(out, width, color)
     _summary(console, report)
     _headline(console, report)
     for sa in report.ike_sas[:MAX_SAS]:
@@ -63,6 +59,23 @@ def write_text(report: Report, out: TextIO, *, width: int | None = None, color: 
     _flows(console, report)
     _icmp(console, report)
     _notes(console, report)
+
+
+def _console(out: TextIO, width: int | None, color: bool | None) -> Console:
+    console = Console(file=out, highlight=False, soft_wrap=False, emoji=False, markup=False)
+    if width is None and not console.is_terminal:
+        width = PIPE_WIDTH
+    if width is None:
+        return console
+    return Console(
+        file=out,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        width=max(width, MIN_WIDTH),
+        force_terminal=True if color else None,
+        no_color=True if color is False else None,
+    )
 
 
 def _line(console: Console, text: str | Text, style: str = "") -> None:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ipsecscope.capture.columns import Columns, classify
-from ipsecscope.capture.datagrams import Datagram, Kind
+from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.pipeline import Pipeline
 from ipsecscope.capture.records import CaptureNote, FileFacts
 from ipsecscope.capture.sources import merge
@@ -125,13 +125,33 @@ def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: Traff
     """Read the captures again and open every ESP and AH packet."""
     pipeline = Pipeline(ike_ports=ike_ports)
     for records in merge(sources):
-        for frame in records.frames():
-            for datagram in pipeline.feed(frame):
-                if datagram.kind in (Kind.ESP, Kind.AH) and datagram.duplicate_of is None:
-                    opener.feed(datagram)
+        columns, _ = classify(records, pipeline)
+        rows = np.isin(columns.kind, (int(Kind.ESP), int(Kind.AH))) & (columns.duplicate_of == 0)
+        for row in np.flatnonzero(rows).tolist():
+            opener.feed(row_datagram(columns, row))
     for datagram in pipeline.finish():
         if datagram.kind in (Kind.ESP, Kind.AH):
             opener.feed(datagram)
+
+
+def row_datagram(columns: Columns, row: int) -> Datagram:
+    """One row of the columns as a datagram, without the names of the layers around it."""
+    return Datagram(
+        file=int(columns.file[row]),
+        frames=(int(columns.frame[row]),),
+        time_ns=int(columns.time_ns[row]),
+        kind=Kind(int(columns.kind[row])),
+        encapsulation=Encapsulation(int(columns.encapsulation[row])),
+        src=columns.addresses[int(columns.src[row])],
+        dst=columns.addresses[int(columns.dst[row])],
+        sport=int(columns.sport[row]),
+        dport=int(columns.dport[row]),
+        payload=columns.payload(row),
+        missing=int(columns.missing[row]),
+        packet=columns.packet(row),
+        ttl=int(columns.ttl[row]),
+        dscp=int(columns.dscp[row]),
+    )
 
 
 class _Run:
@@ -152,9 +172,11 @@ class _Run:
         self.last_ns = last if self.last_ns is None else max(self.last_ns, last)
 
     def take(self, columns: Columns, datagrams: list[Datagram]) -> None:
-        self.counts.esp += int(np.count_nonzero(columns.kind == int(Kind.ESP)))
-        self.counts.ah += int(np.count_nonzero(columns.kind == int(Kind.AH)))
-        self.counts.keepalive += int(np.count_nonzero(columns.kind == int(Kind.KEEPALIVE)))
+        counted = columns.kind[columns.duplicate_of == 0]
+        self.counts.esp += int(np.count_nonzero(counted == int(Kind.ESP)))
+        self.counts.ah += int(np.count_nonzero(counted == int(Kind.AH)))
+        self.counts.keepalive += int(np.count_nonzero(counted == int(Kind.KEEPALIVE)))
+        self.counts.duplicates += len(columns) - len(counted)
         self.table.update(columns)
         self.take_datagrams(datagrams)
 
@@ -200,6 +222,7 @@ class _Run:
         files: list[FileFacts],
         errors: list[UnusableFileError],
     ) -> Analysis:
+        self.counts.other = self.pipeline.other
         flows = self.table.flows()
         settled = [msgspec.structs.replace(sa, child_sas=tuple(children[sa.id])) for sa in settle(trackers)]
         sas, bindings = bind_flows(settled, flows)

@@ -211,13 +211,12 @@ class FlowTable:
     def __init__(self) -> None:
         self._folds: dict[tuple[str, str, int, int], FlowFold] = {}
         self._multicast: dict[str, bool] = {}
-        self.keepalives = 0
         self.dropped = 0  # packets of flows beyond MAX_FLOWS
 
     def update(self, columns: Columns) -> None:
         """Take one window; its rows are in time order."""
-        self.keepalives += int(np.count_nonzero(columns.kind == int(Kind.KEEPALIVE)))
-        rows = np.flatnonzero((columns.kind == int(Kind.ESP)) | (columns.kind == int(Kind.AH)))
+        bulk = (columns.kind == int(Kind.ESP)) | (columns.kind == int(Kind.AH))
+        rows = np.flatnonzero(bulk & (columns.duplicate_of == 0))
         if not len(rows):
             return
         for group in self._groups(columns, rows):

@@ -33,7 +33,7 @@ from ipsecscope.decrypt.keylogs.reading import (
     with_key_bits,
 )
 from ipsecscope.decrypt.keylogs.registry import importer
-from ipsecscope.decrypt.keylogs.strongswan_sas import kind_of
+from ipsecscope.decrypt.keylogs.strongswan_children import kind_of
 from ipsecscope.decrypt.keys import (
     Direction,
     IkeV1Keys,

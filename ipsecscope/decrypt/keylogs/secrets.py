@@ -57,14 +57,14 @@ def read_secrets(reading: Reading) -> None:
             continue
         with reading.line(line.number):
             if found := TYPED.match(line.text):
-                _read_typed(reading, line.number, found[1].lower(), found[2].split(), _value(found[3]))
+                _read_typed(reading, line.number, found[1].lower(), found[2].split(), typed_value(found[3]))
             elif found := IPSEC_SECRETS.match(line.text):
-                _read_typed(reading, line.number, found[2].lower(), found[1].split(), _value(found[3]))
+                _read_typed(reading, line.number, found[2].lower(), found[1].split(), typed_value(found[3]))
             elif TRIED.match(line.text):
                 raise KeyLineError("a secret is written NAME = VALUE")
 
 
-def _value(text: str) -> Secret:
+def typed_value(text: str) -> Secret:
     """A secret as it may be typed. Raises KeyLineError, HiddenKeyError."""
     text = text.strip()
     if text[:1] in ("'", '"'):

@@ -24,7 +24,9 @@ from ipsecscope.decrypt.keys import Encapsulation, NamedEncryption, NamedIntegri
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
 
-ENDS = re.compile(r"(?=\S*[.:])([0-9a-fA-F:.]+)(?:%\w+)?(?:\[(\d{1,5})\])? ([0-9a-fA-F:.]+)(?:%\w+)?(?:\[(\d{1,5})\])?\s*$")
+ENDS = re.compile(
+    r"(?=\S*[.:])([0-9a-fA-F:.]+)(?:%\w+)?(?:\[(\d{1,5})\])? ([0-9a-fA-F:.]+)(?:%\w+)?(?:\[(\d{1,5})\])?\s*$"
+)
 PROTOCOL = re.compile(r"\s+(esp|ah|esp-udp|esp-old|ah-old) mode=(\S+) spi=(\d{1,10})(?:\((0x[0-9a-f]{1,8})\))?")
 ALGORITHM = re.compile(r"\s+([EA]): (\S+)\s*(.*)$")
 MORE_KEY = re.compile(r"\s*((?:[0-9a-fA-F]{8}\s+)*[0-9a-fA-F]{2,8})\s*$")

@@ -20,7 +20,6 @@ from ipsecscope.decrypt.keylogs.reading import Reading
 from ipsecscope.decrypt.keylogs.registry import importer
 from ipsecscope.decrypt.keylogs.strongswan_sas import Daemon
 from ipsecscope.decrypt.keylogs.text import Line
-from ipsecscope.decrypt.secret import Secret
 
 DUMP_WIDTH = 16  # octets of a line of a hex dump
 MAX_DUMP = 64 * 1024  # octets of one dump
@@ -113,8 +112,3 @@ def entries(reading: Reading, lines: list[Line]) -> Iterator[Entry]:
 def _say_cut(reading: Reading, dump: _OpenDump) -> None:
     if Daemon.is_interesting(dump.name):
         reading.problem(dump.line, f'the dump of "{dump.name}" has {len(dump.octets)} of {dump.size} octets')
-
-
-def secret_in(entry: Entry) -> Secret:
-    """The octets of a dump as a secret."""
-    return Secret(entry.octets or b"")

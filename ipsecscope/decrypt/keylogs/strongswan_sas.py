@@ -10,16 +10,11 @@ from msgspec.structs import replace
 
 from ipsecscope.decrypt.keylogs.reading import (
     COOKIE_SIZE,
-    KeyLineError,
     Reading,
-    address_of,
-    encryption_named,
     ike_spi,
-    integrity_named,
-    protocol_of,
-    sa_spi,
     with_key_bits,
 )
+from ipsecscope.decrypt.keylogs.strongswan_children import ChildSas, kind_of
 from ipsecscope.decrypt.keylogs.strongswan_state import (
     ADDITIONAL_SECRET,
     ALL_DUMPS,
@@ -49,20 +44,15 @@ from ipsecscope.decrypt.keylogs.strongswan_state import (
     Thread,
 )
 from ipsecscope.decrypt.keys import (
-    Direction,
     IkeV1Keys,
     IkeV2Keys,
     Msk,
-    NamedGroup,
     Ppk,
     PreSharedKey,
     Role,
-    SaKeys,
-    SecretKind,
     SharedSecret,
 )
 from ipsecscope.decrypt.secret import Secret
-from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod
 
 if TYPE_CHECKING:
     from ipsecscope.decrypt.keylogs.strongswan import Entry
@@ -77,20 +67,6 @@ class Daemon:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
-        self._rows: tuple[tuple[re.Pattern[str], Listener], ...] = (
-            (SPI, self._hear_spi),
-            (INSTALL, self._hear_install),
-            (CHECKIN, self._hear_checkin),
-            (CHECKOUT, self._hear_checkout),
-            (CREATED, self._hear_created),
-            (MESSAGE, self._hear_message),
-            (PROPOSAL, self._hear_proposal),
-            (USING, self._hear_using),
-            (AUTHENTICATION, self._hear_authentication),
-            (MSK, self._hear_msk),
-            (PPK_ID, self._hear_ppk_id),
-            (START, self._hear_start),
-        )
         self.is_following = False  # whether the log tells where the work on a message begins
         self.psks: dict[Secret, PreSharedKey] = {}
         self.ppks: dict[Secret, Ppk] = {}
@@ -100,12 +76,26 @@ class Daemon:
     def _restart(self) -> None:
         self.threads: dict[str, Thread] = {}
         self.ike_suites: dict[str, Suite] = {}
-        self.child_suites: dict[str, Suite] = {}
         self.spis: dict[str, tuple[bytes, bytes]] = {}
+        self.children = ChildSas(self.reading, self.spis)
         self.parents: dict[str, str] = {}  # which SA a rekeyed one comes from
         self.latest: dict[str, KeySet] = {}
         self.has_msk: set[str] = set()
         self.sequences: dict[tuple[bytes | None, bytes | None], int] = {}
+        self._rows: tuple[tuple[re.Pattern[str], Listener], ...] = (
+            (SPI, self.children.hear_spi),
+            (INSTALL, self.children.hear_install),
+            (CHECKIN, self._hear_checkin),
+            (CHECKOUT, self._hear_checkout),
+            (CREATED, self._hear_created),
+            (MESSAGE, self._hear_message),
+            (PROPOSAL, self._hear_proposal),
+            (USING, self.children.hear_using),
+            (AUTHENTICATION, self._hear_authentication),
+            (MSK, self._hear_msk),
+            (PPK_ID, self._hear_ppk_id),
+            (START, self._hear_start),
+        )
 
     @staticmethod
     def is_interesting(name: str) -> bool:
@@ -131,7 +121,8 @@ class Daemon:
     def _finish_run(self) -> None:
         """Write down what still waits when the daemon ends."""
         for thread in self.threads.values():
-            self._settle_child(thread)
+            self.children.settle(thread)
+            self._settle_psk(thread, "")
             self._close(thread)
             for keys in thread.waiting:
                 self._write(keys, *self._best_spis(thread, keys))
@@ -161,19 +152,13 @@ class Daemon:
     def _hear_created(self, _thread: Thread, entry: Entry, found: re.Match[str]) -> None:
         self.parents[found[1]] = entry.unique_id
 
-    def _hear_install(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
-        thread.install = (Direction(found[1]), found[2])
-
     def _hear_message(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
         thread.exchange = found[1]
         thread.role = Role.INITIATOR if found[2] == "response" else Role.RESPONDER
 
     def _hear_proposal(self, _thread: Thread, entry: Entry, found: re.Match[str]) -> None:
-        suites = self.ike_suites if found[1] == "IKE" else self.child_suites
+        suites = self.ike_suites if found[1] == "IKE" else self.children.suites
         suites[entry.unique_id] = Suite(found[2])
-
-    def _hear_using(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
-        thread.child_names[found[2]] = found[1]
 
     def _hear_ppk_id(self, _thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
         if self.last_ppk is not None:
@@ -185,7 +170,8 @@ class Daemon:
 
     def _hear_checkin(self, thread: Thread, _entry: Entry, found: re.Match[str]) -> None:
         unique_id, spi_i, spi_r = found[1], ike_spi(found[2]), ike_spi(found[3])
-        self._settle_child(thread)
+        self.children.settle(thread)
+        self._settle_psk(thread, "")
         self._close(thread)
         if spi_i is None or spi_r is None:
             return
@@ -399,105 +385,3 @@ class Daemon:
             sequence=self._next_sequence(spi_i, spi_r),
             **keys.fields,
         )
-
-    # -- child SAs -----------------------------------------------------------------------------------------------
-
-    def _hear_spi(self, thread: Thread, entry: Entry, found: re.Match[str]) -> None:
-        install, thread.install = thread.install, None
-        if install is None or not thread.child:
-            return
-        spi = sa_spi(found[1])
-        if spi is not None:
-            thread.child_spis.append(spi)
-        direction, protocol = install
-        suite = self.child_suites.get(entry.unique_id)
-        for role in self._roles(thread, direction):
-            record = self._sa_keys(thread, role, suite)
-            self.reading.add(
-                replace(
-                    record,
-                    protocol=protocol_of(protocol),
-                    spi=spi,
-                    src=address_of(found[2]),
-                    dst=address_of(found[3]),
-                    direction=direction,
-                )
-            )
-        if len(thread.child_spis) >= 2:
-            self._write_child_secrets(thread, entry)
-
-    def _roles(self, thread: Thread, direction: Direction) -> tuple[Role, ...]:
-        """Whose key an SA in this direction has; both, for the ICV to decide, where the log does not tell our role."""
-        if thread.role is None:
-            return (Role.INITIATOR, Role.RESPONDER)
-        ours = thread.role
-        theirs = Role.RESPONDER if ours is Role.INITIATOR else Role.INITIATOR
-        return (ours if direction is Direction.OUTBOUND else theirs,)
-
-    def _sa_keys(self, thread: Thread, role: Role, suite: Suite | None) -> SaKeys:
-        encryption_key = thread.child.get(("encryption", role), Secret(b""))
-        integrity_key = thread.child.get(("integrity", role), Secret(b""))
-        cipher, mac = thread.child_names.get("encryption"), thread.child_names.get("integrity")
-        encryption = encryption_named(cipher) if cipher else suite.encryption if suite else None
-        integrity = integrity_named(mac) if mac else suite.integrity if suite else None
-        if encryption is not None:
-            encryption = with_key_bits(encryption, encryption_key)
-        elif encryption_key:
-            raise KeyLineError(
-                "the log does not tell the algorithm of these keys (it is logged with cfg = 1 or chd = 2)"
-            )
-        return SaKeys(
-            origin=self.reading.origin(thread.child_line),
-            encryption=encryption,
-            encryption_key=encryption_key,
-            integrity=integrity,
-            integrity_key=integrity_key,
-            esn=suite.esn if suite else None,
-            role=role,
-        )
-
-    def _write_child_secrets(self, thread: Thread, entry: Entry) -> None:
-        suite = self.child_suites.get(entry.unique_id)
-        spi_i, spi_r = self.spis.get(entry.unique_id, (None, None))
-        for order, value in enumerate(thread.child_secrets):
-            group = suite.group(order) if suite else None
-            self.reading.add(
-                SharedSecret(
-                    origin=self.reading.origin(thread.child_line),
-                    value=value,
-                    kind=kind_of(group),
-                    group=group,
-                    spi_i=spi_i,
-                    spi_r=spi_r,
-                    child_spis=tuple(thread.child_spis),
-                    order=order,
-                )
-            )
-        self._forget_child(thread)
-
-    def _settle_child(self, thread: Thread) -> None:
-        """What is left of a child when a thread is done with it."""
-        for order, value in enumerate(thread.child_secrets):
-            self.reading.add(
-                SharedSecret(
-                    origin=self.reading.origin(thread.child_line),
-                    value=value,
-                    child_spis=tuple(thread.child_spis),
-                    order=order,
-                )
-            )
-        self._settle_psk(thread, "")
-        self._forget_child(thread)
-
-    def _forget_child(self, thread: Thread) -> None:
-        thread.child.clear()
-        thread.child_secrets.clear()
-        thread.child_spis.clear()
-        thread.child_names.clear()
-        thread.child_line = 0
-
-
-def kind_of(group: NamedGroup | None) -> SecretKind:
-    """Whether a key exchange method is a KEM."""
-    kems = (KeyExchangeMethod.ML_KEM_512, KeyExchangeMethod.ML_KEM_768, KeyExchangeMethod.ML_KEM_1024)
-    return SecretKind.KEM if group is not None and group.id in kems else SecretKind.DH

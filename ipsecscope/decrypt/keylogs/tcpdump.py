@@ -33,7 +33,7 @@ HMAC = re.compile(r"-hmac(?:-?96)?$")
 OPTION = re.compile(r"^.*?-E\s+|[\"']")
 DIGITS_AT_END = re.compile(r"^([a-z]+)(128|192|256)(-cbc)?$")
 
-MARK = r"(?:^|\s|\"|')(?:0x[0-9a-fA-F]{1,8}|\d{1,10})@[0-9a-fA-F:.]+[ \t]+[A-Za-z0-9-]+:|\bikev2 [IR] 0x[0-9a-fA-F]"
+MARK = r"@[0-9a-fA-F:.]+[ \t]+[A-Za-z0-9][A-Za-z0-9-]*:\S|ikev2 [IR] 0x[0-9a-fA-F]"
 
 
 @importer("tcpdump", "tcpdump -E string or secrets file", MARK)

@@ -44,10 +44,10 @@ OPEN_ICV = re.compile(r"aes[-_ ]gcm\s*(?:\[|$)", re.IGNORECASE)
 ANY_ICV = re.compile(r"any (\d{2,3})[ -]bits? ", re.IGNORECASE)
 
 MARK = (
-    r'"?(?:IPv4|IPv6|Any)"?[ \t]*,[ \t]*"?[\w.:*/%]+"?[ \t]*,[ \t]*"?[\w.:*/%]+"?[ \t]*,'
-    r'|^"?(?:IPv4|IPv6|Any)"?[ \t]*,'
+    r"(?:IPv4|IPv6|Any)\"?[ \t]*,[ \t]*\"?[\w.:*/%]+\"?[ \t]*,[ \t]*\"?[\w.:*/%]+\"?[ \t]*,"
+    r"|^\"?(?:IPv4|IPv6|Any)\"?[ \t]*,"
     r"|^(?:0x)?[0-9a-fA-F]{14,18}[ \t]*,[ \t]*(?:0x)?[0-9a-fA-F]{8,}"
-    r"|\buat:(?:esp_sa|ikev[12]_decryption_table):"
+    r"|uat:(?:esp_sa|ikev[12]_decryption_table):"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -22,7 +22,6 @@ from ipsecscope.dissect.ikev2 import (
 from ipsecscope.dissect.registry.ikev2 import (
     ConfigurationAttributeType,
     ConfigurationType,
-    KeyExchangeMethod,
     NotifyType,
 )
 from ipsecscope.peers import events
@@ -37,8 +36,7 @@ from ipsecscope.peers.ikev2.negotiation import (
     key_exchange_of,
     offer,
 )
-from ipsecscope.peers.ikev2.sa import ChildSa, ChildState, IkeSa
-from ipsecscope.peers.peer import Machine, Table
+from ipsecscope.peers.ikev2.sa import ChildSa, IkeSa
 from ipsecscope.peers.selectors import RangeSelector, host_selector, narrow, parse_selector, texts, within
 
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
@@ -143,7 +141,7 @@ def settle(
         chosen,
         made.spi,
         chosen.spi,
-        (made.tsi if not tsi.selectors else _ranges(tsi.selectors), _ranges(tsr.selectors)),
+        (_ranges(tsi.selectors), _ranges(tsr.selectors)),
         mode,
         secret,
         ni,
@@ -300,21 +298,9 @@ def _made(
         mode=mode,
         esn=has_esn(chosen),
         method=key_exchange_of(chosen),
-        machine=Machine(_table()),
+        machine=sa.owner.child_machine(),
         virtual_ip=sa.virtual_ip,
     )
-
-
-_TABLES: list[Callable[[], Table[ChildState]]] = []  # set by create_child.py, whose actions the table names
-
-
-def use_table(make: Callable[[], Table[ChildState]]) -> None:
-    """Tell which table runs the Child SAs."""
-    _TABLES[:] = [make]
-
-
-def _table() -> Table[ChildState]:
-    return _TABLES[0]()
 
 
 def install(sa: IkeSa, child: ChildSa, now: Instant) -> None:
@@ -349,8 +335,3 @@ def remove(sa: IkeSa, child: ChildSa, now: Instant) -> None:
         sa.children.remove(child)
         sa.clear_timer(f"rekey {child.spi_in.hex()}")
         sa.say(events.ChildSaDeleted, now, protocol=child.protocol, spi_i=child.spi_i, spi_r=child.spi_r)
-
-
-def method_of(child: ChildSa) -> KeyExchangeMethod | None:
-    """The key exchange method of the exchange that made a Child SA."""
-    return child.method

@@ -173,6 +173,10 @@ class Owner(Protocol):
         """Make an IKE SA beside this one."""
         ...
 
+    def child_machine(self) -> Machine[ChildState]:
+        """The state machine of a new Child SA."""
+        ...
+
     def register(self, sa: IkeSa) -> None:
         """Find the SA by its SPI from now on."""
         ...

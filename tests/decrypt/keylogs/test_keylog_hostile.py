@@ -41,8 +41,8 @@ HOSTILE: dict[str, bytes] = {
     "10 MB of NUL": bytes(10_000_000),
     "10 MB of escapes": b"\x1b[" * 5_000_000,
     "more than the limit": (ESP_CBC + "\n").encode() + (b"#" * 1_000 + b"\n") * 17_000,
-    "many rows of one SA": (IKEV2 + "\n").encode() * 20_000,
-    "many IKE SAs": b"".join(b"%016x%s\n" % (at, IKEV2[16:].encode()) for at in range(10_000)),
+    "many rows of one SA": (IKEV2 + "\n").encode() * 5_000,
+    "many IKE SAs": b"".join(b"%016x%s\n" % (at, IKEV2[16:].encode()) for at in range(5_000)),
     "deep list": b"[" * 100_000 + b"]" * 100_000,
     "deep object": b'{"ike":' * 100_000,
     "deep line": b'{"t":"psk","value":' + b"[" * 50_000,
@@ -126,7 +126,22 @@ def test_problems_beyond_the_limit_are_counted() -> None:
     assert key_file.problems[-1].reason == "5 more problems are not listed"
 
 
-SAMPLES = (ESP_CBC, IKEV2, XFRM, GATEWAY, TUNNEL, SETKEY, MIKROTIK, TCPDUMP, VPP, SWU, PLUTO, CHILD, sk(1), JSONL % HEX32)
+SAMPLES = (
+    ESP_CBC,
+    IKEV2,
+    XFRM,
+    GATEWAY,
+    TUNNEL,
+    SETKEY,
+    MIKROTIK,
+    TCPDUMP,
+    VPP,
+    SWU,
+    PLUTO,
+    CHILD,
+    sk(1),
+    JSONL % HEX32,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -134,7 +149,7 @@ SAMPLES = (ESP_CBC, IKEV2, XFRM, GATEWAY, TUNNEL, SETKEY, MIKROTIK, TCPDUMP, VPP
 def test_changed_sample_is_read_without_exception(sample: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(sample)))
     size = data.draw(st.integers(0, 12))
-    new = data.draw(st.text(st.sampled_from('0123456789abcdefx"\',:;=<>[](){}\\ \n\t\x00\u00b2é-*.@#|'), max_size=12))
+    new = data.draw(st.text(st.sampled_from("0123456789abcdefx\"',:;=<>[](){}\\ \n\t\x00\u00b2é-*.@#|"), max_size=12))
     assert isinstance(read_keys((sample[:at] + new + sample[at + size :]).encode()), KeyFile)
 
 
@@ -161,15 +176,39 @@ def planted_files() -> list[str]:
         moved[column], moved[other] = f'"{PLANTED}"', f'"0x{PLANTED}"'
         files.append(",".join(moved))
     row = IKEV2.split(",")
-    for column in range(8):
-        files.append(",".join([*row[:column], PLANTED, *row[column + 1 :]]))
-    files += [f"psk {PLANTED} = {PLANTED_TEXT}", f"psk = '{PLANTED_TEXT}", f"psk x = {PLANTED_TEXT}", f"dh {PLANTED} = 0x1"]
+    files += [",".join([*row[:column], PLANTED, *row[column + 1 :]]) for column in range(8)]
+    files += [
+        f"psk {PLANTED} = {PLANTED_TEXT}",
+        f"psk = '{PLANTED_TEXT}",
+        f"psk x = {PLANTED_TEXT}",
+        f"dh {PLANTED} = 0x1",
+    ]
     files += [JSONL % PLANTED, JSONL % (PLANTED + "z"), JSONL.replace("a3ae69ca51356b5c", PLANTED) % "00"]
-    files += [f'{{"t":"{PLANTED}"}}', f'{{"t":"psk","ids":["{PLANTED}"],"value":"{PLANTED}"}}', f'{{"ike":[{{"version":2,"sk_d":"{PLANTED}g"}}]}}']
-    files += [TCPDUMP.replace("0xaaaabbbb", f"0x{PLANTED}"), f"0x1@1.2.3.4 {PLANTED}:{PLANTED}", f"0x1@{PLANTED} aes:0x00"]
-    files += [XFRM.replace("rfc4106(gcm(aes))", PLANTED), XFRM.replace("10.0.1.158", PLANTED), XFRM.replace("0x2dff", f"0x{PLANTED}")]
-    files += [SETKEY.replace("1dd058ed", PLANTED), SETKEY.replace("rijndael-cbc", PLANTED), VPP.replace("0102", PLANTED)]
-    files += [GATEWAY.replace("aes128-sha1", PLANTED), GATEWAY.replace("75237437cff25754", PLANTED), MIKROTIK.replace("aes-cbc", PLANTED)]
+    files += [
+        f'{{"t":"{PLANTED}"}}',
+        f'{{"t":"psk","ids":["{PLANTED}"],"value":"{PLANTED}"}}',
+        f'{{"ike":[{{"version":2,"sk_d":"{PLANTED}g"}}]}}',
+    ]
+    files += [
+        TCPDUMP.replace("0xaaaabbbb", f"0x{PLANTED}"),
+        f"0x1@1.2.3.4 {PLANTED}:{PLANTED}",
+        f"0x1@{PLANTED} aes:0x00",
+    ]
+    files += [
+        XFRM.replace("rfc4106(gcm(aes))", PLANTED),
+        XFRM.replace("10.0.1.158", PLANTED),
+        XFRM.replace("0x2dff", f"0x{PLANTED}"),
+    ]
+    files += [
+        SETKEY.replace("1dd058ed", PLANTED),
+        SETKEY.replace("rijndael-cbc", PLANTED),
+        VPP.replace("0102", PLANTED),
+    ]
+    files += [
+        GATEWAY.replace("aes128-sha1", PLANTED),
+        GATEWAY.replace("75237437cff25754", PLANTED),
+        MIKROTIK.replace("aes-cbc", PLANTED),
+    ]
     return files
 
 
@@ -179,13 +218,18 @@ def test_secret_stands_in_no_repr_and_no_message(content: str, caplog: pytest.Lo
     key_file = read_keys(content.encode(), "planted")
     said = [repr(key_file), str(key_file), *map(str, key_file.problems), *map(str, key_file.notes), caplog.text]
     for words in said:
-        for part in (PLANTED, PLANTED_TEXT, bytes.fromhex(PLANTED).decode("latin-1"), repr(bytes.fromhex(PLANTED))[2:-1]):
+        for part in (
+            PLANTED,
+            PLANTED_TEXT,
+            bytes.fromhex(PLANTED).decode("latin-1"),
+            repr(bytes.fromhex(PLANTED))[2:-1],
+        ):
             assert part not in words
 
 
 def test_every_format_has_a_title_and_a_mark() -> None:
     assert set(FORMATS) == {
-        "esps", "fortigate", "ipsecscope", "json", "libreswan", "mikrotik", "openbsd", "secrets", "setkey", "strongswan",
+        "esps", "fortigate", "ipsecscope", "json", "libreswan", "mikrotik", "openbsd", "secrets", "setkey", "strongswan", "swanctl",
         "swu", "tcpdump", "vpp", "wireshark", "xfrm",
     }  # fmt: skip
     assert all(known.title and known.mark.pattern for known in FORMATS.values())

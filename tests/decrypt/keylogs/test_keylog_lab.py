@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from ipsecscope.decrypt.keylogs import read_keys
-from ipsecscope.decrypt.keys import IkeV1Keys, IkeV2Keys, KeyFile, KeyRecord, Msk, Ppk, PreSharedKey, SaKeys, SharedSecret
+from ipsecscope.decrypt.keys import (
+    IkeV1Keys,
+    IkeV2Keys,
+    KeyFile,
+    KeyRecord,
+    Msk,
+    Ppk,
+    PreSharedKey,
+    SaKeys,
+    SharedSecret,
+)
 from ipsecscope.decrypt.secret import Secret
 
 SK = ("SKEYSEED", "SK_d", "SK_ai", "SK_ar", "SK_ei", "SK_er", "SK_pi", "SK_pr")
@@ -65,7 +75,12 @@ def ike2_facts(record: IkeV2Keys) -> tuple[str, ...]:
 
 def ike1_facts(record: IkeV1Keys) -> tuple[str, ...]:
     cookies = ((record.cookie_i or b"").hex(), (record.cookie_r or b"").hex())
-    return (*cookies, *(hexed(getattr(record, name.lower())) for name in SKEYID), hexed(record.ka), (record.iv or b"").hex())
+    return (
+        *cookies,
+        *(hexed(getattr(record, name.lower())) for name in SKEYID),
+        hexed(record.ka),
+        (record.iv or b"").hex(),
+    )
 
 
 def sa_facts(record: SaKeys) -> tuple[Any, ...]:

@@ -63,7 +63,7 @@ SAMPLES = {  # title -> format, number and kinds of records
     "strongSwan: at the responder of a rekey the outbound SA comes later": ("strongswan", {}),
     "strongSwan 5.9.8 charon log, IKEv1": ("strongswan", {IkeV1Keys: 1}),
     "strongSwan PPK: SK_d, SK_pi, SK_pr are replaced after IKE_AUTH": ("strongswan", {IkeV2Keys: 1, Ppk: 1}),
-    "libreswan 4.10 pluto log, plutodebug=\"base,crypt,private\": ESP": ("libreswan", {SaKeys: 1}),
+    'libreswan 4.10 pluto log, plutodebug="base,crypt,private": ESP': ("libreswan", {SaKeys: 1}),
     "libreswan 4.10 pluto log: AH": ("libreswan", {SaKeys: 1}),
     "ip -s xfrm state: ESP AEAD + encap": ("xfrm", {SaKeys: 1}),
     "ip xfrm state (without -s): AEAD": ("xfrm", {SaKeys: 2}),
@@ -96,9 +96,7 @@ def test_every_save_keys_sample_is_read(samples: dict[str, str]) -> None:
 def test_cut_sample_block_says_which_key_is_cut(samples: dict[str, str]) -> None:
     key_file = read(samples["ip xfrm state (without -s): ESN"])
     assert [record.seq_hi for record in sas(key_file)] == [5]
-    assert [problem.reason for problem in key_file.problems] == [
-        "the key has an odd number of hexadecimal digits (61)"
-    ]
+    assert [problem.reason for problem in key_file.problems] == ["the key has an odd number of hexadecimal digits (61)"]
 
 
 def test_cut_charon_sample_says_which_dump_is_cut(samples: dict[str, str]) -> None:
@@ -234,7 +232,7 @@ def test_wrapped_ikev2_row_is_put_together() -> None:
     ],
 )  # fmt: skip
 def test_malformed_row_is_a_problem_and_the_others_are_used(text: str, reason: str) -> None:
-    good = 'aaaaaaaaaaaaaaaa,0123456789abcdef0123456789abcdef'
+    good = "aaaaaaaaaaaaaaaa,0123456789abcdef0123456789abcdef"
     key_file = read(f"{good}\n{text}\n{ESP_CBC.replace('0x01004004', '0x0badcafe')}\n")
     assert [(problem.line, reason in problem.reason) for problem in key_file.problems] == [(2, True)]
     assert len(key_file.records) == 2
@@ -296,7 +294,9 @@ def test_xfrm_state_is_read_and_the_policy_is_not(text: str) -> None:
 
 
 def test_xfrm_state_with_hidden_keys_says_how_to_see_them() -> None:
-    key_file = read(XFRM.replace("0x2dff2e25143878e71710cc484f87a0e04a5d9882b9e23643f28692e33935eef6879f7ef5", "<<Keys hidden>>"))
+    key_file = read(
+        XFRM.replace("0x2dff2e25143878e71710cc484f87a0e04a5d9882b9e23643f28692e33935eef6879f7ef5", "<<Keys hidden>>")
+    )
     assert key_file.records == ()
     assert key_file.problems[0].line == 4
     assert 'without "nokeys"' in key_file.problems[0].reason
@@ -453,7 +453,11 @@ def test_setkey_dump_is_read() -> None:
     assert key_file.problems == ()
     assert len(key_file.notes) == 1
     cbc, gcm, ah = sas(key_file)
-    assert (cbc.spi, cbc.src, hexed(cbc.integrity_key)) == (0x63D952F9, "2001:db8:1:2::23", "fde84c78b2c90386600927e31eb3dcf83163d053")
+    assert (cbc.spi, cbc.src, hexed(cbc.integrity_key)) == (
+        0x63D952F9,
+        "2001:db8:1:2::23",
+        "fde84c78b2c90386600927e31eb3dcf83163d053",
+    )
     assert (gcm.encapsulation, gcm.mode, len(gcm.encryption_key)) == (Encapsulation("udp", 4500, 4500), "", 20)
     assert (ah.protocol, ah.encryption, len(ah.integrity_key)) == (SecurityProtocol.AH, None, 32)
 
@@ -471,7 +475,10 @@ def test_setkey_commands_are_read() -> None:
     esp, ah, null = sas(key_file)
     assert (esp.spi, esp.mode, esp.encryption_key.reveal()) == (0x1000, "tunnel", b"sixteen octets!!")
     assert (ah.protocol, ah.spi) == (SecurityProtocol.AH, 4097)
-    assert (null.encryption_key.reveal(), null.integrity.id if null.integrity else None) == (b"", IntegrityAlgorithm.NONE)
+    assert (null.encryption_key.reveal(), null.integrity.id if null.integrity else None) == (
+        b"",
+        IntegrityAlgorithm.NONE,
+    )
     assert [problem.line for problem in key_file.problems] == [7, 8]
 
 
@@ -543,14 +550,20 @@ def test_tcpdump_secrets_are_read_and_the_directions_put_together() -> None:
 
 
 def test_tcpdump_option_string_with_several_secrets_is_read() -> None:
-    key_file = read('tcpdump -r x -E "0x1@192.1.2.45 aes128-cbc:sixteen octets!!,0x2@10.0.0.1 blowfish-cbc:0x0102030405060708"\n')
+    key_file = read(
+        'tcpdump -r x -E "0x1@192.1.2.45 aes128-cbc:sixteen octets!!,0x2@10.0.0.1 blowfish-cbc:0x0102030405060708"\n'
+    )
     assert [problem.reason for problem in key_file.problems] == ["an ESP secret is SPI@ADDRESS ALGORITHM:SECRET"]
-    key_file = read('tcpdump -r x -E "0x1@192.1.2.45 aes128-cbc:sixteen_octets!!,0x2@10.0.0.1 blowfish-cbc:0x0102030405060708"\n')
+    key_file = read(
+        'tcpdump -r x -E "0x1@192.1.2.45 aes128-cbc:sixteen_octets!!,0x2@10.0.0.1 blowfish-cbc:0x0102030405060708"\n'
+    )
     assert [(sa.spi, len(sa.encryption_key)) for sa in sas(key_file)] == [(1, 16), (2, 8)]
 
 
 def test_tcpdump_ike_without_integrity_is_read() -> None:
-    record = only(read("ikev2 I 0x0001020304050607 0xc02e7a3031a03188 none: aes128:0x3f44bf47cafd8150591deb088199fcbf\n"))
+    record = only(
+        read("ikev2 I 0x0001020304050607 0xc02e7a3031a03188 none: aes128:0x3f44bf47cafd8150591deb088199fcbf\n")
+    )
     assert (record.integrity, record.sk_ai, record.sk_er) == (None, None, None)
 
 
@@ -673,7 +686,7 @@ def test_swu_modem_names_are_read() -> None:
 
 def test_typed_secrets_are_read() -> None:
     key_file = read(
-        '# mine\npsk = "correct horse"   # of the lab\npsk moon.example sun.example = \'abc def\'\nppk lab-ppk = 0x3031\n'
+        "# mine\npsk = \"correct horse\"   # of the lab\npsk moon.example sun.example = 'abc def'\nppk lab-ppk = 0x3031\n"
         "msk carol = hex:0102 0304\ndh MODP_2048 0102030405060708 0102030405060709 = 0x0a0b\nkem = 0s3q2+7w==\n"
         "child-dh 0xc0ffee00 = 0x0c\nchild-kem ML_KEM_768 = 0x0d\npsk = plain words # with a remark\n"
         'moon.lab @sun 2001:db8::1 : PSK "x y"\n: RSA moonKey.pem\n%any : PSK 0x6162\n: PPK 0x6364\n'
@@ -687,7 +700,10 @@ def test_typed_secrets_are_read() -> None:
         (("moon.lab", "@sun", "2001:db8::1"), b"x y"),
         (("%any",), b"ab"),
     ]
-    assert [(p.ppk_id, p.value.reveal()) for p in key_file.records if isinstance(p, Ppk)] == [("lab-ppk", b"01"), ("", b"cd")]
+    assert [(p.ppk_id, p.value.reveal()) for p in key_file.records if isinstance(p, Ppk)] == [
+        ("lab-ppk", b"01"),
+        ("", b"cd"),
+    ]
     assert [(m.ids, m.value.reveal()) for m in key_file.records if isinstance(m, Msk)] == [(("carol",), b"\1\2\3\4")]
     dh, kem, child, child_kem = (record for record in key_file.records if isinstance(record, SharedSecret))
     assert dh.group is not None
@@ -717,6 +733,56 @@ def test_typed_secret_that_cannot_be_used_is_a_problem(line: str, reason: str) -
     key_file = read(f"psk = good\n{line}\n")
     assert [(problem.line, reason in problem.reason) for problem in key_file.problems] == [(2, True)]
     assert len(key_file.records) == 1
+
+
+SWANCTL = """\
+connections {
+  lab {
+    id = x
+  }
+}
+secrets {
+  ike-1 {
+    id-1 = carol.lab
+    id-2 = "moon.lab"
+    secret = "lab-psk"
+  }
+  eap-1 {
+    id = carol
+    secret = "password"
+  }
+  ppk-1 {
+    id = ppk-1
+    secret = 0x0102
+  }
+  ppk-2 {
+    secret = 0x010
+  }
+  ike-3 {
+    secret = hex:0304
+  }
+}
+"""
+
+
+def test_swanctl_secrets_are_read_and_passwords_are_not() -> None:
+    key_file = read(SWANCTL)
+    assert key_file.formats == ("swanctl",)
+    assert [(type(r), r.value.reveal()) for r in key_file.records if isinstance(r, PreSharedKey | Ppk)] == [
+        (PreSharedKey, b"lab-psk"), (Ppk, b"\1\2"), (PreSharedKey, b"\3\4"),
+    ]  # fmt: skip
+    psk, ppk, _ = key_file.records
+    assert isinstance(psk, PreSharedKey)
+    assert isinstance(ppk, Ppk)
+    assert (psk.ids, ppk.ppk_id) == (("carol.lab", "moon.lab"), "ppk-1")
+    assert [(problem.line, "odd number" in problem.reason) for problem in key_file.problems] == [(21, True)]
+
+
+def test_swanctl_files_of_the_lab_are_read(shared: Path) -> None:
+    paths = sorted((shared / "captures" / "lab").glob("*/*.swanctl.conf"))
+    files = [read_keys(path) for path in paths]
+    assert all(key_file.problems == () for key_file in files)
+    assert sum(isinstance(r, PreSharedKey) for key_file in files for r in key_file.records) > 100
 
 
 # -- several formats in one file ---------------------------------------------------------------------------------
@@ -750,6 +816,38 @@ def test_file_is_read_by_path(tmp_path: Path) -> None:
     assert read_keys(str(path), "short").records[0].origin.file == "short"
     with pytest.raises(FileNotFoundError):
         read_keys(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ('{"ike":[{"version":3}]}', "version 1 or 2"),
+        ('{"ike":[{"version":2,"sk_d":5}]}', '"sk_d" is not a string'),
+        ('{"ike":[7]}', "a record is a JSON object"),
+        ('{"esp":[{"proto":"x"}]}', "ESP or AH"),
+        ('{"other":1}', '"type" of esp'),
+        ('[{"type":"tls"}]', '"type" of esp'),
+        ('{"esp":[{"proto":"ESP","enc_alg":"AES_CBC","enc_key":"00"}]}', "1 octets of key"),
+    ],
+)
+def test_json_record_that_cannot_be_used_is_a_problem(document: str, reason: str) -> None:
+    key_file = read(document)
+    assert (key_file.formats, key_file.records) == (("json",), ())
+    assert [reason in problem.reason for problem in key_file.problems] == [True]
+
+
+def test_json_document_without_records_is_a_note() -> None:
+    assert [len(read(text).notes) for text in ("[]", '{"ike":[],"esp":5}')] == [1, 1]
+
+
+def test_json_records_need_few_fields() -> None:
+    key_file = read(
+        '{"ike":[{"version":1,"cookie_i":"d2c6168fa9a5711e","ka":"0102","psk":"6162"},{"version":2,"sk_d":"01","dh_secret":"02"}],'
+        '"ah":[{"proto":"AH","integ_alg":"NONE"}]}'
+    )
+    assert key_file.problems == ()
+    kinds = sorted(type(record).__name__ for record in key_file.records)
+    assert kinds == ["IkeV1Keys", "IkeV2Keys", "PreSharedKey", "SaKeys", "SharedSecret"]
 
 
 def test_records_name_their_algorithms_and_numbers() -> None:

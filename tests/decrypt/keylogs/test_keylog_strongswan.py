@@ -202,7 +202,9 @@ def test_secret_of_a_child_that_was_never_installed_is_kept() -> None:
 
 def test_psk_of_a_failed_authentication_is_kept_without_id() -> None:
     secret = dump("secret", b"wrong")
-    key_file = read(secret + secret + "10[IKE] <lab|1> tried 1 shared key for 'a' - 'b', but MAC mismatched\n" + CHECKIN)
+    key_file = read(
+        secret + secret + "10[IKE] <lab|1> tried 1 shared key for 'a' - 'b', but MAC mismatched\n" + CHECKIN
+    )
     assert [(r.value.reveal(), r.ids) for r in key_file.records if isinstance(r, PreSharedKey)] == [(b"wrong", ())]
 
 

@@ -1,0 +1,268 @@
+"""AUTH for IKEv1: phase 1 comes as far as its encrypted messages and stops there.
+
+With pre-shared keys the encryption key itself depends on the key (RFC 2409 section 5), so a wrong one makes message 5
+unreadable, and what the responder says about it unreadable in turn. Whether the initiator repeats message 5 behind
+such an answer tells a wrong key from a refused identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ipsecscope.diagnose import evidence
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, Found, rule
+from ipsecscope.diagnose.rules.negotiation import phase_1
+from ipsecscope.diagnose.view import View, copies, error_of, exchanges_of, is_open
+from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, times, who
+from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
+from ipsecscope.timeline.sas import IkeSa, MessageRecord
+
+REACTION_NS = NANOSECONDS  # an answer to message 5 comes within this time
+PATIENCE_NS = 2 * NANOSECONDS  # longer than the first pause of every known schedule but strongSwan's and IOS's
+NAT_T_PORT = 4500
+_KEY_ERRORS = frozenset(
+    {
+        NotifyType.INVALID_PAYLOAD_TYPE,
+        NotifyType.PAYLOAD_MALFORMED,
+        NotifyType.INVALID_HASH_INFORMATION,
+        NotifyType.AUTHENTICATION_FAILED,
+        NotifyType.INVALID_KEY_INFORMATION,
+        NotifyType.INVALID_FLAGS,
+        NotifyType.INVALID_COOKIE,
+    }
+)
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Phase 1 that ended at its authenticating message.
+
+    ``proof`` are the transmissions of message 5 (message 3 in aggressive mode), ``complaints`` what the responder sent
+    about it, ``again`` the copies of the proof behind the first complaint, ``resent`` earlier answers that the
+    responder repeated.
+    """
+
+    proof: list[MessageRecord]
+    complaints: list[MessageRecord]
+    again: list[MessageRecord]
+    resent: list[MessageRecord]
+
+
+def stop_of(sa: IkeSa) -> Stop | None:
+    """Where phase 1 ended, when it ended at the authenticating message."""
+    exchange = phase_1(sa)
+    if exchange is None or sa.established_ns is not None and sa.basis == "observed":
+        return None
+    proof = [each for each in copies(exchange, "initiator") if each.encrypted]
+    answers = [each for each in exchange.response if each.encrypted]
+    if not proof or answers:
+        return None
+    began = proof[0].time_ns
+    complaints = [
+        record
+        for each in exchanges_of(sa, ExchangeType.INFORMATIONAL)
+        for record in (*each.request, *each.response, *each.repeats)
+        if record.sender == "responder" and record.time_ns >= began
+    ]
+    complaints.sort(key=lambda record: record.number)
+    again = [each for each in proof if complaints and each.number > complaints[0].number]
+    resent = [each for each in exchange.repeats if each.sender == "responder" and each.time_ns > began]
+    return Stop(proof, complaints, again, resent)
+
+
+def has_shared_key(sa: IkeSa) -> bool:
+    """Whether phase 1 authenticates with a pre-shared key, XAUTH's forms included."""
+    auth = "" if sa.suite is None or sa.suite.auth is None else sa.suite.auth
+    return auth == "PSK" or auth.endswith("PRE_SHARED")
+
+
+def reads_complaint(sa: IkeSa, stop: Stop, view: View) -> bool | None:
+    """Whether the initiator could read the responder's complaint, which takes equal keys; None when nobody can tell."""
+    first = stop.complaints[0]
+    if not first.encrypted:
+        return None
+    if stop.again:
+        return False
+    if view.horizon(first.time_ns) > PATIENCE_NS:
+        return True
+    moved = all(each.datagram.dport == NAT_T_PORT for each in stop.proof)
+    if moved and any(record.datagram.sport != NAT_T_PORT for record in stop.complaints):
+        return False  # the responder did not even learn from message 5 that the peer moved to port 4500
+    del sa
+    return True if moved else None
+
+
+@rule(
+    "AUTH-001",
+    "v1-mm5-psk-mismatch",
+    CRITICAL,
+    title="IKEv1 fails at the first encrypted message: the pre-shared keys differ",
+    means="The encryption key of IKEv1 depends on the pre-shared key. With different keys the responder cannot read the "
+    "initiator's identity message, and stays silent or complains in a message that the initiator cannot read.",
+    detect="Message 5 is answered by an error or by an unreadable message and repeated, or repeated while the responder repeats message 4.",
+    look_alikes={
+        "AUTH-003": "the initiator stops after the complaint: it could read it, so the keys agree and the identity is refused",
+        "NAT-004": "message 5 goes to port 4500 and nothing at all comes back",
+        "NET-003": "message 5 carries a certificate and is lost in fragments",
+    },
+    causes=(
+        "the pre-shared keys differ (typing, blanks, encoding)",
+        "the responder picked another key: it chooses by source address, which a NAT may change",
+    ),
+    confirm="Type the key again on both sides; the responder's log says that message 5 cannot be decrypted.",
+    fix="Set the same key on both sides, for the address that the responder sees.",
+    swanctl="secrets { ike-NAME { id = PEER; secret = … } }",
+    ios="crypto isakmp key KEY address ADDRESS",
+    rfc=("RFC 2409 5.4", "RFC 2409 5"),
+    suppressed_by=("NET-003",),
+)
+def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Message 5 that the responder cannot read."""
+    stop = stop_of(sa)
+    if stop is None or not has_shared_key(sa):
+        return
+    sent = f"{who(sa, 'initiator')} sent its encrypted identity message {times(len(stop.proof))} ({frames(stop.proof)})"
+    places = evidence.messages((*stop.proof[:4], *stop.complaints[:2], *stop.resent[:2]))
+    if stop.complaints:
+        readable = reads_complaint(sa, stop, view)
+        error = error_of(stop.complaints)
+        if readable or (error is not None and int(error) not in _KEY_ERRORS):
+            return
+        said = f"with {error} " if error is not None else ""
+        why = ", and the initiator repeats its message behind that, so it cannot read the complaint" if stop.again else ""
+        yield Found(
+            confidence=LIKELY if readable is False or (error is not None and not stop.complaints[0].encrypted) else POSSIBLE,
+            summary=f"{sent}; {who(sa, 'responder')} complained {said}({frames(stop.complaints)}){why}: the pre-shared keys differ, "
+            f"or {who(sa, 'responder')} uses the key of another peer.",
+            evidence=places,
+        )
+    elif len(stop.proof) > 1 and stop.resent:
+        same_port = all(each.datagram.dport != NAT_T_PORT for each in stop.proof)
+        yield Found(
+            confidence=LIKELY if same_port else POSSIBLE,
+            summary=f"{sent}; {who(sa, 'responder')} is alive and repeats the message before it ({frames(stop.resent)}), so it "
+            "cannot use what it gets: the pre-shared keys differ.",
+            evidence=places,
+        )
+    elif len(stop.proof) > 1 and not any(each.datagram.dport == NAT_T_PORT for each in stop.proof):
+        yield Found(
+            confidence=POSSIBLE,
+            summary=f"{sent} and {who(sa, 'responder')}, which had answered until then, is silent: it may be unable to read it "
+            "because the pre-shared keys differ.",
+            evidence=places,
+        )
+
+
+@rule(
+    "AUTH-003",
+    "v2-id-mismatch",
+    HIGH,
+    title="The responder does not accept the initiator's identity",
+    means="The keys agree, the responder read the message, and refused whoever the initiator says it is.",
+    detect="IKEv1: a complaint about message 5 that the initiator could read. With keys: the refusal and the identity.",
+    look_alikes={"AUTH-001": "different keys: the initiator repeats message 5, because it cannot read the complaint"},
+    causes=(
+        "no connection for this identity (type and value must match)",
+        "the identity is the private address of an initiator behind NAT",
+        "the certificate is not accepted",
+    ),
+    confirm="The responder's log: no matching peer configuration.",
+    fix="Set the identity of both sides explicitly.",
+    swanctl="local { id = A } remote { id = B }",
+    ios="crypto isakmp identity hostname / match identity …",
+    rfc=("RFC 2409 5.4", "RFC 7296 2.21.2", "RFC 7296 3.5"),
+    suppressed_by=("AUTH-001",),
+)
+def id_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A refusal of message 5 that both sides could read."""
+    stop = stop_of(sa)
+    if stop is None or not stop.complaints:
+        return
+    error = error_of(stop.complaints)
+    opened = any(is_open(record) for record in stop.complaints)
+    if has_shared_key(sa) and not opened and reads_complaint(sa, stop, view) is not True:
+        return
+    known = stop.again == [] and view.horizon(stop.complaints[0].time_ns) > PATIENCE_NS
+    confidence = CERTAIN if opened and error is not None and error == NotifyType.AUTHENTICATION_FAILED else POSSIBLE
+    yield Found(
+        confidence=LIKELY if confidence is POSSIBLE and known else confidence,
+        summary=f"{who(sa, 'responder')} read {who(sa, 'initiator')}'s encrypted identity message ({frames(stop.proof)}) and refused "
+        f"it{f' with {error}' if error is not None else ''} {seconds(stop.complaints[0].time_ns - stop.proof[0].time_ns)} later "
+        f"({frames(stop.complaints)}): it does not accept the identity or its proof.",
+        evidence=evidence.messages((*stop.proof, *stop.complaints)),
+    )
+
+
+@rule(
+    "AUTH-012",
+    "xauth-modecfg-failed",
+    HIGH,
+    title="IKEv1 XAUTH or Mode Config failed",
+    means="The group key was accepted, then the user's login or the assignment of an address failed.",
+    detect="Phase 1 is complete and Transaction exchanges run, and no quick mode follows.",
+    look_alikes={"AUTH-001": "the group key differs: phase 1 does not complete"},
+    causes=("wrong user name or password", "XAUTH on one side only", "no free address in the pool"),
+    confirm="The gateway's log.",
+    fix="Correct account, XAUTH settings or pool.",
+    swanctl="remote { auth = xauth } pools { … }",
+    ios="crypto isakmp client configuration group G / pool P",
+    rfc=("draft-beaulieu-ike-xauth", "draft-dukes-ike-mode-cfg"),
+)
+def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Transactions and no quick mode."""
+    transactions = exchanges_of(sa, ExchangeType.TRANSACTION)
+    if sa.version != 1 or not transactions or exchanges_of(sa, ExchangeType.QUICK_MODE) or view.flows_of(sa):
+        return
+    last = transactions[-1]
+    after = [each for each in exchanges_of(sa, ExchangeType.INFORMATIONAL) if each.start_ns >= last.start_ns]
+    if not after and view.horizon(last.stop_ns) < PATIENCE_NS:
+        return
+    records = [record for each in (*transactions, *after) for record in each.records]
+    yield Found(
+        confidence=LIKELY if after else POSSIBLE,
+        summary=f"Phase 1 between {who(sa, 'initiator')} and {who(sa, 'responder')} was followed by {len(transactions)} XAUTH or Mode "
+        f"Config exchanges ({frames(records)}) and no quick mode: the user's login or the address assignment failed.",
+        evidence=evidence.messages(records),
+    )
+
+
+@rule(
+    "AUTH-007",
+    "cert-identity-mismatch",
+    HIGH,
+    title="IKEv1: the initiator does not accept the responder",
+    means="Phase 1 was answered in full, and the initiator hangs up at once instead of building a tunnel.",
+    detect="Message 6 (message 2 in aggressive mode), then an informational from the initiator, and no quick mode.",
+    look_alikes={"AUTH-001": "message 6 is missing", "LIFE-008": "an ordinary end comes later"},
+    causes=("the responder's identity is not in its certificate", "another identity was expected", "the pre-shared key differs (aggressive mode)", "an untrusted or expired certificate"),
+    confirm="The initiator's log.",
+    fix="Make the responder's identity and certificate what the initiator expects.",
+    swanctl="remote { id = B }",
+    ios="crypto isakmp profile P / match identity …",
+    rfc=("RFC 2409 5", "RFC 4945 3.1"),
+)
+def v1_initiator_rejects(sa: IkeSa, view: View) -> Iterator[Found]:
+    """The initiator hangs up behind the responder's proof."""
+    exchange = phase_1(sa)
+    if exchange is None or not exchange.response or view.flows_of(sa):
+        return
+    if exchanges_of(sa, ExchangeType.QUICK_MODE, ExchangeType.TRANSACTION):
+        return
+    proof = exchange.response[-1]
+    is_last = proof.encrypted if sa.mode == "main" else len(exchange.request) == 1
+    said = [
+        record
+        for each in exchanges_of(sa, ExchangeType.INFORMATIONAL)
+        for record in (*each.request, *each.response)
+        if record.sender == "initiator" and 0 <= record.time_ns - proof.time_ns <= REACTION_NS
+    ]
+    if not is_last or not said:
+        return
+    error = error_of(said)
+    yield Found(
+        confidence=LIKELY if error is None else CERTAIN,
+        summary=f"{who(sa, 'responder')} proved its identity ({frames([proof])}), and {who(sa, 'initiator')} hung up at once"
+        f"{f' with {error}' if error is not None else ''} ({frames(said)}).",
+        evidence=evidence.messages((proof, *said)),
+    )
