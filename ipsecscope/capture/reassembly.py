@@ -276,11 +276,11 @@ def _whole(known: _Set, time_ns: int) -> Whole:
     captured = sum(len(piece.data) for piece in known.pieces)
     origin = Origin(
         file=first.origin.file,
-        frames=tuple(known.frames),
+        frames=tuple(known.frames) or first.origin.frames,
         time_ns=time_ns,
         comment=first.origin.comment,
         whole=False,
-        fragments=len(known.frames),
+        fragments=max(1, len(known.frames)),
     )
     header = known.header or first.header
     packet = _with_length(header, total, first.version) + payload

@@ -351,8 +351,8 @@ def _judge(body: bytes, wire: int, spis: dict[bytes, None]) -> bool | None:
         return False
     if len(body) < 4:
         return None
-    if body[:4] in spis:
-        return True
+    if spis:
+        return body[:4] in spis  # a new SPI comes after an IKE message, which tells itself
     return None if int.from_bytes(body[:4], "big") >= _LEAST_SPI else False
 
 

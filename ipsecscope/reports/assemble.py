@@ -63,6 +63,26 @@ def assemble(analysis: Analysis) -> document.Report:
         headline=None,
         notes=[_note(each) for each in analysis.notes],
         icmp_errors=list(_icmp(analysis, clock)),
+        keys=_keys(analysis),
+    )
+
+
+def _keys(analysis: Analysis) -> document.Keys | None:
+    """What the keys opened; None when there were none."""
+    records = [
+        record
+        for sa in analysis.ike_sas
+        for exchange in sa.exchanges
+        for record in (*exchange.request, *exchange.response, *exchange.repeats)
+        if record.encrypted
+    ]
+    if not analysis.traffic and not any(record.opening is not None for record in records):
+        return None
+    return document.Keys(
+        ike_encrypted=len(records),
+        ike_opened=sum(_opened(record) for record in records),
+        packets_opened=sum(result.opened for result in analysis.traffic.values()),
+        packets_refused=sum(result.refused for result in analysis.traffic.values()),
     )
 
 

@@ -345,6 +345,15 @@ class IcmpError(msgspec.Struct, frozen=True):
     file: int = 0
 
 
+class Keys(msgspec.Struct, frozen=True):
+    """What the keys that were given opened: IKE datagrams, ESP and AH packets."""
+
+    ike_encrypted: int
+    ike_opened: int
+    packets_opened: int
+    packets_refused: int
+
+
 class Report(msgspec.Struct, frozen=True):
     """The whole document."""
 
@@ -357,7 +366,7 @@ class Report(msgspec.Struct, frozen=True):
     headline: Headline | None
     notes: list[Note] = []
     icmp_errors: list[IcmpError] = []
-    keys: dict[str, Any] | None = None
+    keys: Keys | None = None
 
 
 def to_json(report: Report) -> bytes:

@@ -110,6 +110,11 @@ def _summary(console: Console, report: Report) -> None:
     ]
     said = ", ".join(f"{count} {name}" for name, count in counts if count)
     _line(console, said or "nothing of IPsec")
+    if report.keys is not None:
+        keys = report.keys
+        text = f"keys: {keys.ike_opened} of {keys.ike_encrypted} encrypted IKE messages opened"
+        packets = keys.packets_opened + keys.packets_refused
+        _line(console, text + (f", {keys.packets_opened} of {packets} ESP and AH packets" if packets else ""))
 
 
 def _headline(console: Console, report: Report) -> None:

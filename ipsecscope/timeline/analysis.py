@@ -12,6 +12,7 @@ from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.pipeline import Pipeline
 from ipsecscope.capture.records import CaptureNote, FileFacts
 from ipsecscope.capture.sources import merge
+from ipsecscope.decrypt.keylogs.esps import ESPS, read_esps
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.dissect.notes import Note
 from ipsecscope.timeline.binding import Binding, bind_flows
@@ -96,11 +97,12 @@ def analyze(
 
     A file that cannot be used is an entry of ``Analysis.errors``; the others are analysed.
     """
-    keyed = ring is not None and not ring.is_empty
-    opener = KeyOpener(ring) if ring is not None and keyed else None
+    ring = ring if ring is not None else KeyRing()
+    opener = KeyOpener(ring)
+    keyed = not ring.is_empty
     sources, failures = open_all(paths, again=keyed)
     pipeline = Pipeline(ike_ports=ike_ports)
-    run = _Run(pipeline, Correlator(opener), FlowTable())
+    run = _Run(pipeline, Correlator(opener if keyed else None), FlowTable())
     for records in merge(sources):
         run.counts.frames += len(records)
         if len(records):
@@ -114,11 +116,24 @@ def analyze(
     trackers = run.correlator.finish()
     children = settle_children(trackers, run.register)
     traffic: dict[tuple[str, str, int], TrafficResult] = {}
-    if opener is not None and ring is not None:
+    _take_embedded_keys(ring, sources)
+    if not ring.is_empty:
         traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
         _second_look(sources, ike_ports, traffic_opener)
         traffic = traffic_opener.results()
     return run.finish(trackers, children, traffic, facts, [*failures, *broken])
+
+
+def _take_embedded_keys(ring: KeyRing, sources: list[Source]) -> None:
+    """Put ESP keys that the captures themselves carry (pcapng secrets blocks) on the ring.
+
+    A capture that came through a pipe without keys cannot be read a second time, so there they are of no use.
+    """
+    for source in sources:
+        for secrets in source.facts.secrets:
+            if secrets.kind == ESPS and source.can_be_read_again:
+                for record in read_esps(secrets.data, source.facts.name).records:
+                    ring.add(record)
 
 
 def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener) -> None:

@@ -99,7 +99,7 @@ def _verdicts(
     known = tuple(dict.fromkeys(address for end in sa.ends.values() for address, _ in end.seen))
     for exchange in sa.exchanges:
         for record in (*exchange.request, *exchange.response):
-            payloads = (record.assembled or record.message).payloads
+            payloads = record.payloads
             header = (record.assembled or record.message).header
             if header is None:
                 continue

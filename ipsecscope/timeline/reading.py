@@ -29,6 +29,11 @@ class Source(CaptureReader):
 
     failure: UnusableFileError | None = None
 
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether the records can be had a second time: not so from a pipe."""
+        return isinstance(self._source, str) and self._rest is None
+
     def windows(self, window: int = WINDOW) -> Iterator[Records]:
         """All records, up to the fault if there is one."""
         try:

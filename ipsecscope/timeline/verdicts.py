@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 
 import msgspec
 
-from ipsecscope.decrypt.keys import PreSharedKey
+from ipsecscope.decrypt.keys import Origin
 from ipsecscope.timeline.sas import MessageRecord, Role
 from ipsecscope.timeline.tracking import SaTracker
 
@@ -75,6 +76,6 @@ def is_for(ids: tuple[str, ...], sa: SaTracker, names: Iterable[str]) -> bool:
     return bool(wanted & known)
 
 
-def psk_label(psk: PreSharedKey) -> str:
-    """Which pre-shared key it was, by its place and never by its octets."""
-    return f"the pre-shared key at {psk.origin}"
+def place_of(origin: Origin) -> str:
+    """Where a secret stands: the name of its file and the line; never its octets."""
+    return f"{PurePath(origin.file).name}:{origin.line}"

@@ -25,7 +25,7 @@ from ipsecscope.timeline.ikev1_keys import Ikev1Opener
 from ipsecscope.timeline.opened import PHASE_1
 from ipsecscope.timeline.sas import MessageRecord, Role, other
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
-from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, psk_label
+from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, place_of
 
 MAX_TRIALS = 4096  # SKEYIDs tried for one SA
 
@@ -185,12 +185,16 @@ class Ikev1Verifier:
                 yield Candidate(key.skeyids.skeyid, "the SKEYID that opens its messages", binds=True)
         for record in self.ring.for_ike_v1(self.sa.spi_i)[0]:
             if record.skeyid is not None:
-                yield Candidate(record.skeyid, f"the SKEYID at {record.origin}", binds=True)
+                yield Candidate(record.skeyid, f"the SKEYID at {place_of(record.origin)}", binds=True)
         if "PSK" in self._auth or "PRE_SHARED" in self._auth:
             names = [identity.value for identity in self.ids.values()]
             for psk in self.ring.psks:
                 binds = is_for(psk.ids, self.sa, names)
-                yield Candidate(skeyid_psk(row, psk.value, exchanged.ni, exchanged.nr), psk_label(psk), binds)
+                yield Candidate(
+                    skeyid_psk(row, psk.value, exchanged.ni, exchanged.nr),
+                    f"the pre-shared key at {place_of(psk.origin)}",
+                    binds,
+                )
         else:
             for g_xy in self.ring.shared_secrets(self._secret_size):
                 skeyid = skeyid_signature(row, exchanged.ni, exchanged.nr, g_xy)

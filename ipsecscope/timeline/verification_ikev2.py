@@ -41,7 +41,7 @@ from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.ikev2_keys import Ikev2Opener, KeySet
 from ipsecscope.timeline.sas import MessageRecord, Role, other
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
-from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, psk_label
+from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, place_of
 
 MAX_TRIALS = 8192  # combinations of keys, messages and secrets tried for one AUTH payload
 MAX_INIT_PAIRS = 16  # combinations of IKE_SA_INIT requests and responses
@@ -322,7 +322,8 @@ class Ikev2Verifier:
         if self.is_behind_eap:
             return self._check_behind_eap(claim, signed)
         candidates = [
-            Candidate(psk.value, psk_label(psk), is_for(psk.ids, self.sa, self.names)) for psk in self.ring.psks
+            Candidate(psk.value, f"the pre-shared key at {place_of(psk.origin)}", is_for(psk.ids, self.sa, self.names))
+            for psk in self.ring.psks
         ]
         return _check_secrets(claim, signed, candidates, "pre-shared key")
 
@@ -348,7 +349,7 @@ class Ikev2Verifier:
             named = msk.spi_i is not None or msk.spi_r is not None
             mine = msk.spi_i in (None, spis[0]) and msk.spi_r in (None, spis[1])
             if mine:
-                label = f"the MSK at {msk.origin}"
+                label = f"the MSK at {place_of(msk.origin)}"
                 candidates.append(Candidate(msk.value, label, named or is_for(msk.ids, self.sa, self.names)))
         checked = _check_secrets(claim, signed, candidates, "MSK")
         if checked.verdict:

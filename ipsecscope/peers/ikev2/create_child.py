@@ -162,9 +162,14 @@ class NewChild:
         sa.begin(DeleteChild(old, "deletes the Child SA that was rekeyed"), now)
 
     def give_up(self, sa: IkeSa, now: Instant) -> None:
-        """Leave the old Child SA as it was."""
-        if self.replaced is not None and self.rival is None:
+        """Leave the old Child SA as it was, or to the successor that the other side made."""
+        if self.replaced is None:
+            return
+        if self.rival is None:
             self.replaced.machine.take(REKEY_FAILED, sa, self, now)
+        else:
+            rekeyed(sa, self.replaced, now)
+            self.replaced.machine.take(REKEYED, sa, None, now)
 
 
 def _nonce(received: Received) -> bytes:

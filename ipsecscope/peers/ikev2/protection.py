@@ -117,16 +117,7 @@ class Protection:
         header, entry = message.header, message.payloads[-1] if message.payloads else None
         if header is None or entry is None or not isinstance(entry.body, Encrypted | EncryptedFragment):
             return None
-        is_fragment = isinstance(entry.body, EncryptedFragment)
-        opened = open_ike_v2(
-            data,
-            entry.start,
-            self.suite.encryption,
-            self.keys.sk_e(initiator=header.original_initiator),
-            self.suite.integrity,
-            self.keys.sk_a(initiator=header.original_initiator),
-            header_size=SKF_HEADER_SIZE if is_fragment else SK_HEADER_SIZE,
-        )
+        opened = self._opened(header, entry, data)
         if not isinstance(opened, OpenedBody):
             return opened
         first = entry.next_payload or 0
@@ -145,6 +136,24 @@ class Protection:
             path=path,
             chunk=int_auth_chunk(data, start, first, inner),
             is_protected=True,
+        )
+
+    def is_authentic(self, message: Message, data: bytes) -> bool:
+        """Whether a message was sealed by the other side; nothing is kept of it."""
+        header, entry = message.header, message.payloads[-1] if message.payloads else None
+        if header is None or entry is None or not isinstance(entry.body, Encrypted | EncryptedFragment):
+            return False
+        return isinstance(self._opened(header, entry, data), OpenedBody)
+
+    def _opened(self, header: Header, entry: Payload, data: bytes) -> OpenedBody | Refused:
+        return open_ike_v2(
+            data,
+            entry.start,
+            self.suite.encryption,
+            self.keys.sk_e(initiator=header.original_initiator),
+            self.suite.integrity,
+            self.keys.sk_a(initiator=header.original_initiator),
+            header_size=SKF_HEADER_SIZE if isinstance(entry.body, EncryptedFragment) else SK_HEADER_SIZE,
         )
 
     def _join(

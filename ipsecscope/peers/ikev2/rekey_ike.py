@@ -105,7 +105,8 @@ class RekeyIke:
         made = self._successor(sa, reply, now)
         if made is None:
             sa.count("rekeying of an IKE SA failed")
-            return None
+            self.give_up(sa, now)
+            return REPLACED if self.rival is not None else None
         return self._decide(sa, made[0], (self._ni, made[1]), now)
 
     def _successor(self, sa: IkeSa, reply: Received, now: Instant) -> tuple[IkeSa, bytes] | None:

@@ -221,7 +221,7 @@ class IkeSa:
         self.virtual_ip = ""
         self.last_heard: Instant = 0
         self.sent_chunk = b""  # IntAuth part of the message sent last
-        self.rival: Any = None  # the IKE SA that the other side's simultaneous rekeying made
+        self.answered_task: Task | None = None  # whose response is being taken
         self._answered: tuple[int, tuple[bytes, ...], str] | None = None
         self._is_silent = False
 

@@ -1,0 +1,479 @@
+"""An IKEv2 peer: the five verbs, and how a datagram finds its IKE SA and its row in the table.
+
+``Initiator`` begins, ``Responder`` waits; once an IKE SA is established both can do everything. Nothing that arrives
+raises: it is counted in ``mailbox.counts``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterator
+
+from ipsecscope.decrypt.opening import Refused
+from ipsecscope.dissect.body import Body
+from ipsecscope.dissect.header import Header
+from ipsecscope.dissect.ikev2 import Authentication, Eap, Nonce, Notify
+from ipsecscope.dissect.message import Message, parse_message
+from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.peers import events
+from ipsecscope.peers.config import PeerConfig
+from ipsecscope.peers.entropy import SECOND, Entropy, Instant
+from ipsecscope.peers.events import PeerEvent, Role
+from ipsecscope.peers.ikev2 import sa_init
+from ipsecscope.peers.ikev2.create_child import NewChild
+from ipsecscope.peers.ikev2.informational import DeleteChild, DeleteIke, Probe, UpdateAddresses
+from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, in_clear, notation, note
+from ipsecscope.peers.ikev2.rekey_ike import RekeyIke
+from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State, refusal_of
+from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, CONNECT, HALF_OPEN, IKE_SA_TABLE, TASK_DONE
+from ipsecscope.peers.peer import Input, Machine, Mailbox, Path, Reply, Request
+
+MAX_DATAGRAM = 65_535
+COOKIE_SECRET_LIFETIME = 120 * SECOND  # a cookie of the secret before is still taken
+COOKIE_SIZE = 20
+
+_HALF_OPEN = (State.IDLE, State.INIT_ANSWERED, State.EAP_ASKED, State.EAP_DONE)
+_REQUESTS = {
+    int(kind): Request(str(kind))
+    for kind in (
+        ExchangeType.IKE_SA_INIT,
+        ExchangeType.IKE_INTERMEDIATE,
+        ExchangeType.IKE_AUTH,
+        ExchangeType.CREATE_CHILD_SA,
+        ExchangeType.INFORMATIONAL,
+    )
+}
+_UNKNOWN_EXCHANGE = Request("an exchange that we do not know")
+_MALFORMED = Request("a malformed message")
+_REPLY_ERROR, _REPLY_OTHER = Reply("N(error)"), Reply("something else")
+
+
+def classify_request(received: Received) -> Input:
+    """The input that a request is to the table."""
+    if received.malformed is not None or received.missing:
+        return _MALFORMED
+    return _REQUESTS.get(received.header.exchange_type, _UNKNOWN_EXCHANGE)
+
+
+def classify_reply(received: Received) -> Input:
+    """The input that a response of the handshake is to the table."""
+    if received.malformed is not None:
+        return _REPLY_OTHER
+    for kind in (NotifyType.COOKIE, NotifyType.INVALID_KE_PAYLOAD, NotifyType.REDIRECT):
+        if received.notify(kind) is not None and received.exchange_type == ExchangeType.IKE_SA_INIT:
+            return Reply(f"N({kind})")
+    if received.exchange_type == ExchangeType.IKE_AUTH:
+        if received.first(Eap) is not None and received.error is None:
+            return Reply("EAP")
+        if received.first(Authentication) is not None:
+            return Reply("AUTH")
+    if received.error is not None:
+        return _REPLY_ERROR
+    if received.missing:
+        return _REPLY_OTHER
+    expected = {ExchangeType.IKE_SA_INIT: "SA, KE, Nr", ExchangeType.IKE_INTERMEDIATE: "KE"}
+    found = expected.get(received.exchange_type)
+    return _REPLY_OTHER if found is None else Reply(found)
+
+
+class Ikev2Peer:
+    """What initiators and responders have in common: everything but the first message."""
+
+    def __init__(self, config: PeerConfig, entropy: Entropy) -> None:
+        self.config = config
+        self.entropy = entropy
+        self.mailbox = Mailbox()
+        self.sas: dict[bytes, IkeSa] = {}  # by the SPI that we chose
+        self._timers: list[tuple[Instant, int, IkeSa]] = []
+        self._scheduled = 0
+
+    # -- the five verbs -----------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, path: Path, now: Instant) -> None:
+        """Take the payload of a UDP datagram."""
+        if len(data) > MAX_DATAGRAM:
+            self.mailbox.counts["datagrams too long"] += 1
+            return
+        if path.local.port == self.config.nat_port:
+            kind = classify(data)
+            if kind == UdpContent.ESP:
+                self._data(data, path, now)
+                return
+            if kind != UdpContent.IKE:
+                self.mailbox.counts[str(kind.value)] += 1
+                return
+            data = data[len(NON_ESP_MARKER) :]
+        self._receive(data, path, now)
+
+    def datagrams_to_send(self, now: Instant) -> Iterator[tuple[bytes, Path]]:
+        """The datagrams that are waiting, each once."""
+        del now
+        return self.mailbox.outgoing()
+
+    def get_timer(self) -> Instant | None:
+        """When ``handle_timer`` wants to be called."""
+        while self._timers:
+            when, _, sa = self._timers[0]
+            if when in sa.timers.values():
+                return when
+            heapq.heappop(self._timers)
+        return None
+
+    def handle_timer(self, now: Instant) -> None:
+        """Do what is due."""
+        while (when := self.get_timer()) is not None and when <= now:
+            _, _, sa = heapq.heappop(self._timers)
+            for name in [name for name, due in sa.timers.items() if due <= now]:
+                if sa.timers.get(name, now + 1) <= now:
+                    del sa.timers[name]
+                    self._due(sa, name, now)
+
+    def next_event(self) -> PeerEvent | None:
+        """The oldest event that was not fetched yet."""
+        return self.mailbox.next_event()
+
+    def story_of(self, data: bytes) -> str:
+        """What a datagram that this peer sent lately is, in RFC notation."""
+        return self.mailbox.story_of(data)
+
+    # -- what its owner may want ---------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> IkeSa | None:
+        """The newest established IKE SA."""
+        return next((sa for sa in reversed(self.sas.values()) if sa.state == State.ESTABLISHED), None)
+
+    @property
+    def children(self) -> tuple[ChildSa, ...]:
+        """The Child SAs in use."""
+        return tuple(child for sa in self.sas.values() for child in sa.children if child.is_alive)
+
+    def _established(self) -> IkeSa:
+        found = self.current
+        if found is None:
+            raise RuntimeError("there is no established IKE SA")
+        return found
+
+    def create_child(self, now: Instant) -> None:
+        """Ask for another Child SA. Raises RuntimeError without an established IKE SA, as do all that follow."""
+        self._established().begin(NewChild(), now)
+
+    def rekey_child(self, now: Instant) -> None:
+        """Ask for a successor of the oldest Child SA in use."""
+        sa = self._established()
+        found = next((each for each in sa.children if each.machine.state == ChildState.INSTALLED), None)
+        if found is None:
+            raise RuntimeError("there is no Child SA to rekey")
+        sa.begin(NewChild(found), now)
+
+    def rekey_ike(self, now: Instant) -> None:
+        """Ask for a successor of the IKE SA."""
+        self._established().begin(RekeyIke(), now)
+
+    def delete_child(self, now: Instant) -> None:
+        """Delete the oldest Child SA in use."""
+        sa = self._established()
+        found = next((each for each in sa.children if each.is_alive), None)
+        if found is None:
+            raise RuntimeError("there is no Child SA to delete")
+        sa.begin(DeleteChild(found), now)
+
+    def close(self, now: Instant) -> None:
+        """Delete the IKE SA."""
+        self._established().begin(DeleteIke(), now)
+
+    def probe(self, now: Instant) -> None:
+        """Ask whether the other side is alive."""
+        self._established().begin(Probe(), now)
+
+    def move(self, local: Endpoint, now: Instant) -> None:
+        """Go to another address (MOBIKE). Raises RuntimeError when the other side does not support that."""
+        sa = self._established()
+        if NotifyType.MOBIKE_SUPPORTED not in sa.supported or not sa.is_initiator:
+            raise RuntimeError("only an initiator whose responder supports MOBIKE may move")
+        sa.begin(UpdateAddresses(local), now)
+
+    # -- what IKE SAs ask of their owner ----------------------------------------------------------------------------
+
+    def new_sa(self, role: Role, spi_i: bytes, spi_r: bytes, path: Path) -> IkeSa:
+        """Make an IKE SA, which nobody finds yet."""
+        return IkeSa(self, Machine(IKE_SA_TABLE), role, spi_i, spi_r, path)
+
+    def child_machine(self) -> Machine[ChildState]:
+        """The state machine of a new Child SA."""
+        return Machine(CHILD_SA_TABLE)
+
+    def register(self, sa: IkeSa) -> None:
+        """Find the SA by its SPI from now on."""
+        self.sas[sa.local_spi] = sa
+
+    def forget(self, sa: IkeSa) -> None:
+        """Do not find it any more."""
+        self.sas.pop(sa.local_spi, None)
+
+    def schedule(self, sa: IkeSa, when: Instant) -> None:
+        """Wake the SA then."""
+        self._scheduled += 1
+        heapq.heappush(self._timers, (when, self._scheduled, sa))
+
+    # -- timers ---------------------------------------------------------------------------------------------------
+
+    def _due(self, sa: IkeSa, name: str, now: Instant) -> None:
+        patience = self.config.patience
+        if name == "retransmit":
+            if not sa.retransmit(now):
+                self._unanswered(sa, now)
+        elif name == "half-open":
+            sa.take(HALF_OPEN, None, now)
+        elif name == "dpd":
+            quiet = now - sa.last_heard >= patience.dpd_after
+            if quiet and sa.outstanding is None:
+                sa.begin(Probe(), now)
+            sa.set_timer("dpd", now + patience.dpd_after if quiet else sa.last_heard + patience.dpd_after)
+        elif name == "keepalive":
+            self.mailbox.post(KEEPALIVE, sa.path, "NAT keepalive: keeps the translation alive (RFC 3948 section 2.3)")
+            sa.set_timer("keepalive", now + patience.keepalive_after)
+        elif name == "rekey IKE SA":
+            sa.begin(RekeyIke(), now)
+        elif name == "new Child SA":
+            sa.begin(NewChild(), now)
+        else:
+            self._rekey_due(sa, name, now)
+
+    def _rekey_due(self, sa: IkeSa, name: str, now: Instant) -> None:
+        found = next((each for each in sa.children if name == f"rekey {each.spi_in.hex()}"), None)
+        if found is not None and found.machine.state == ChildState.INSTALLED:
+            sa.begin(NewChild(found), now)
+
+    def _unanswered(self, sa: IkeSa, now: Instant) -> None:
+        waiting = sa.outstanding
+        if waiting is not None:
+            sa.say(
+                events.ExchangeUnanswered,
+                now,
+                exchange=str(ExchangeType(waiting.header.exchange_type)),
+                message_id=waiting.header.message_id,
+                initiated_by=sa.role,
+            )
+        sa.take(GAVE_UP, None, now)
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def _data(self, packet: bytes, path: Path, now: Instant) -> None:
+        self.mailbox.emit(
+            events.DataReceived(
+                time_ns=now, group_id="", vantage="initiator", packet=packet, local=path.local, remote=path.remote
+            )
+        )
+
+    def _receive(self, data: bytes, path: Path, now: Instant) -> None:
+        message = parse_message(data)
+        header = message.header
+        if header is None or header.major_version != 2:
+            self.mailbox.counts["no IKEv2"] += 1
+            return
+        if message.trailing or header.length is not None:
+            self.mailbox.counts["wrong length"] += 1
+            return
+        spi = header.spi_r if header.original_initiator else header.spi_i
+        sa = self.sas.get(spi)
+        if sa is None or sa.is_initiator == header.original_initiator:
+            self._unknown(message, data, path, now)
+        elif header.is_response:
+            self._response(sa, message, data, path, now)
+        else:
+            self._request(sa, message, data, path, now)
+
+    def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
+        """A message of no IKE SA that we know."""
+        del message, data, path, now
+        self.mailbox.counts["unknown IKE SPI"] += 1
+
+    def _open(self, sa: IkeSa, message: Message, data: bytes, path: Path) -> Received | None:
+        """Remove the protection; None for what is not authentic or not yet whole."""
+        assert message.header is not None
+        if message.header.exchange_type == ExchangeType.IKE_SA_INIT:
+            return in_clear(message, data, path)
+        if sa.protection is None:
+            self.mailbox.counts["protected too early"] += 1
+            return None
+        opened = sa.protection.open(message, data, path)
+        if isinstance(opened, Refused):
+            self.mailbox.counts[f"not opened: {opened.reason}"] += 1
+            return None
+        return opened
+
+    def _response(self, sa: IkeSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
+        assert message.header is not None
+        if not sa.is_awaited(message.header):
+            self.mailbox.counts["responses that nobody awaits"] += 1
+            return
+        received = self._open(sa, message, data, path)
+        if received is None:
+            return
+        self._heard(sa, received, now)
+        task = sa.response_arrived(received, now).task
+        sa.answered_task = task
+        sa.take(TASK_DONE if task is not None else classify_reply(received), received, now)
+
+    def _request(self, sa: IkeSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
+        header = message.header
+        assert header is not None
+        if header.message_id != sa.expected_id:
+            self._out_of_window(sa, message, data, path, now)
+            return
+        if header.exchange_type == ExchangeType.IKE_SA_INIT:
+            self.mailbox.counts["IKE_SA_INIT inside an IKE SA"] += 1
+            return
+        received = self._open(sa, message, data, path)
+        if received is None:
+            return
+        self._heard(sa, received, now)
+        sa.request_arrived(received)
+        critical = received.unknown_critical
+        if critical is not None:  # RFC 7296 section 2.5
+            sa.answer(received, [note(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes((critical.kind,)))], now)
+            return
+        sa.take(classify_request(received), received, now)
+
+    def _out_of_window(self, sa: IkeSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
+        """A request that came again has its response repeated; any other is dropped (RFC 7296 sections 2.1, 2.3)."""
+        header = message.header
+        assert header is not None
+        if sa.is_repetition(header) and sa.is_first_part(message) and self._is_authentic(sa, message, data):
+            sa.repeat_answer(path, now)
+            self.mailbox.counts["requests that came again"] += 1
+            return
+        self.mailbox.counts["message ids outside the window"] += 1
+
+    def _is_authentic(self, sa: IkeSa, message: Message, data: bytes) -> bool:
+        assert message.header is not None
+        if message.header.exchange_type == ExchangeType.IKE_SA_INIT:
+            return sa.handshake.request == data
+        return sa.protection is not None and sa.protection.is_authentic(message, data)
+
+    def _heard(self, sa: IkeSa, received: Received, now: Instant) -> None:
+        """Note a sign of life, and follow a NAT that maps the other side elsewhere (RFC 7296 section 2.23)."""
+        sa.last_heard = now
+        if received.path == sa.path or not sa.remote_behind_nat or NotifyType.MOBIKE_SUPPORTED in sa.supported:
+            if sa.state in _HALF_OPEN and not received.header.is_response:
+                sa.path = received.path
+            return
+        there = received.path.remote
+        if sa.state == State.ESTABLISHED and not received.header.is_response:
+            sa.say(events.PathMoved, now, role=sa.other, address=there.address, port=there.port)
+        sa.path = received.path
+
+
+class Initiator(Ikev2Peer):
+    """A peer that begins."""
+
+    def connect(self, now: Instant) -> IkeSa:
+        """Begin IKE_SA_INIT with the configured responder."""
+        config = self.config
+        path = Path(Endpoint(config.address, config.port), Endpoint(config.remote_address, config.port))
+        sa = self.new_sa("initiator", self.entropy.ike_spi(), NO_SPI, path)
+        self.register(sa)
+        sa.take(CONNECT, None, now)
+        return sa
+
+
+class Responder(Ikev2Peer):
+    """A peer that waits, and that anybody may talk to: what it keeps for strangers is bounded."""
+
+    def __init__(self, config: PeerConfig, entropy: Entropy) -> None:
+        super().__init__(config, entropy)
+        self._half_open: dict[tuple[Endpoint, bytes], IkeSa] = {}
+        self._cookie_secrets: list[tuple[Instant, bytes]] = []
+
+    def forget(self, sa: IkeSa) -> None:
+        """Do not find it any more."""
+        super().forget(sa)
+        for key in [key for key, each in self._half_open.items() if each is sa]:
+            del self._half_open[key]
+
+    def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
+        header = message.header
+        assert header is not None
+        begins = header.exchange_type == ExchangeType.IKE_SA_INIT and header.spi_r == NO_SPI and header.spi_i != NO_SPI
+        if not begins or header.is_response or not header.original_initiator or header.message_id:
+            super()._unknown(message, data, path, now)
+            return
+        known = self._half_open.get((path.remote, header.spi_i))
+        if known is not None:
+            if known.handshake.request == data:
+                known.repeat_answer(path, now)
+                self.mailbox.counts["requests that came again"] += 1
+            else:
+                self.mailbox.counts["another IKE_SA_INIT with the same SPI"] += 1
+            return
+        self._begin(in_clear(message, data, path), header, path, now)
+
+    def _begin(self, received: Received, header: Header, path: Path, now: Instant) -> None:
+        """Refuse without keeping anything, or make an IKE SA."""
+        waiting = [key for key, sa in self._half_open.items() if sa.state in _HALF_OPEN]
+        same = sum(1 for end, _ in waiting if end.address == path.remote.address)
+        limits = self.config.limits
+        full = len(waiting) >= limits.half_open or same >= limits.half_open_per_source
+        if full or len(self.sas) >= limits.ike_sas:
+            self.mailbox.counts["IKE SAs beyond the limit"] += 1
+            return
+        wants_cookie = len(waiting) >= limits.cookies_from or same >= limits.cookies_per_source
+        cookie = self._cookie(received, path, now) if wants_cookie or self.config.faults.endless_cookies else None
+        refusal = sa_init.screen(received, self.config, cookie=cookie)
+        if refusal is not None:
+            self._refuse(header, refusal, path, now)
+            return
+        sa = self.new_sa("responder", header.spi_i, self.entropy.ike_spi(), path)
+        self.register(sa)
+        sa.expected_id = 1
+        self._half_open[(path.remote, header.spi_i)] = sa
+        self._drop_settled()
+        sa.take(_REQUESTS[int(ExchangeType.IKE_SA_INIT)], received, now)
+
+    def _drop_settled(self) -> None:
+        """Forget the origins of IKE SAs that went further: their IKE_SA_INIT need not be recognised any more."""
+        for key in [key for key, sa in self._half_open.items() if sa.state not in _HALF_OPEN]:
+            del self._half_open[key]
+
+    def _refuse(self, header: Header, refusal: Notify, path: Path, now: Instant) -> None:
+        answered = header_of(
+            ExchangeType.IKE_SA_INIT,
+            header.message_id,
+            spi_i=header.spi_i,
+            original_initiator=False,
+            is_response=True,
+        )
+        bodies: list[Body] = [refusal]
+        payloads = arrange(answered, bodies)
+        name = refusal_of(ExchangeType.IKE_SA_INIT, [refusal])
+        why = "wants to see that the initiator receives at its address" if name == "COOKIE" else "refuses"
+        story = f"{notation(answered, payloads, protected=False)}. Responder: {why}, and keeps no state"
+        data = Message(header=answered, payloads=payloads).build()
+        marker = NON_ESP_MARKER if path.local.port == self.config.nat_port else b""
+        self.mailbox.post(marker + data, path, story)
+        facts = {"exchange": "IKE_SA_INIT", "message_id": header.message_id}
+        group_id = f"{header.spi_i.hex()}_{NO_SPI.hex()}"
+        common = {"time_ns": now, "group_id": group_id, "vantage": "responder"}
+        self.mailbox.emit(events.MessageSent(**common, **facts, sender="responder"))  # type: ignore[arg-type]
+        self.mailbox.emit(
+            events.Refused(**common, **facts, initiated_by="initiator", notify=name, why=why)  # type: ignore[arg-type]
+        )
+        self.mailbox.counts[f"refused: {name}"] += 1
+
+    def _cookie(self, received: Received, path: Path, now: Instant) -> bytes:
+        """The cookie that this request must carry (RFC 7296 section 2.6): a hash over who sends it from where."""
+        if not self._cookie_secrets or now - self._cookie_secrets[-1][0] > COOKIE_SECRET_LIFETIME:
+            self._cookie_secrets = [*self._cookie_secrets[-1:], (now, self.entropy.octets(32, "cookie secret"))]
+        found = received.notify(NotifyType.COOKIE)
+        cookies = [self._cookie_with(secret, received, path) for _, secret in self._cookie_secrets]
+        return found.data if found is not None and found.data in cookies else cookies[-1]
+
+    @staticmethod
+    def _cookie_with(secret: bytes, received: Received, path: Path) -> bytes:
+        nonce = received.first(Nonce)
+        parts = (b"" if nonce is None else nonce.data, path.remote.address.encode(), received.header.spi_i)
+        framed = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+        return hashlib.blake2b(framed, key=secret, digest_size=COOKIE_SIZE).digest()
