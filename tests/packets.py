@@ -43,7 +43,14 @@ def ipv4(
 
 
 def ipv6(
-    payload: bytes, protocol: int, src: str = A6, dst: str = B6, *, hops: int = 64, length: int | None = None, tos: int = 0
+    payload: bytes,
+    protocol: int,
+    src: str = A6,
+    dst: str = B6,
+    *,
+    hops: int = 64,
+    length: int | None = None,
+    tos: int = 0,
 ) -> bytes:
     size = len(payload) if length is None else length
     return struct.pack(">IHBB", 6 << 28 | tos << 20, size, protocol, hops) + packed(src) + packed(dst) + payload
@@ -64,7 +71,14 @@ def udp(payload: bytes, sport: int = 500, dport: int = 500, *, length: int | Non
 
 
 def tcp(
-    payload: bytes, sport: int = 40000, dport: int = 4500, *, seq: int = 0, ack: int = 0, flags: int = 0x18, words: int = 5
+    payload: bytes,
+    sport: int = 40000,
+    dport: int = 4500,
+    *,
+    seq: int = 0,
+    ack: int = 0,
+    flags: int = 0x18,
+    words: int = 5,
 ) -> bytes:
     header = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack, words << 4, flags, 65535, 0, 0)
     return header + bytes(max(0, 4 * words - 20)) + payload

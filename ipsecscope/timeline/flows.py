@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,7 +24,45 @@ MAX_GAPS = 64  # gaps listed per flow
 WRAP = 1 << 32
 _HIGH, _LOW = 0xC0000000, 0x40000000  # a step from above the first to below the second is a roll-over, not a reorder
 
+FOLDED_ROWS = 1 << 18  # rows folded at once: some 12 MB of columns
+
 Int64s = npt.NDArray[np.int64]
+
+_KEPT = (
+    "file",
+    "frame",
+    "time_ns",
+    "kind",
+    "encapsulation",
+    "src",
+    "dst",
+    "sport",
+    "dport",
+    "spi",
+    "seq",
+    "length",
+    "missing",
+)
+
+
+@dataclass(slots=True)
+class Rows:
+    """The columns that flows are made of, of several windows; ``src`` and ``dst`` index ``addresses``."""
+
+    file: npt.NDArray[np.int32]
+    frame: npt.NDArray[np.int64]
+    time_ns: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.uint8]
+    encapsulation: npt.NDArray[np.uint8]
+    src: npt.NDArray[np.int64]
+    dst: npt.NDArray[np.int64]
+    sport: npt.NDArray[np.uint16]
+    dport: npt.NDArray[np.uint16]
+    spi: npt.NDArray[np.uint32]
+    seq: npt.NDArray[np.uint32]
+    length: npt.NDArray[np.uint32]
+    missing: npt.NDArray[np.uint32]
+    addresses: tuple[str, ...]
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -95,7 +134,7 @@ class FlowFold:
     sources: dict[tuple[str, int], None] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
 
-    def update(self, columns: Columns, rows: Int64s) -> None:
+    def update(self, columns: Rows, rows: Int64s) -> None:
         """Take the rows (indices into ``columns``, in time order) of this flow."""
         times = columns.time_ns[rows]
         self._silence(times)
@@ -114,17 +153,11 @@ class FlowFold:
         steps = np.diff(times, prepend=self.last_ns if self.packets else times[0])
         self.longest_silence_ns = max(self.longest_silence_ns, int(steps.max()))
 
-    def _learn_sources(self, columns: Columns, rows: Int64s) -> None:
-        pairs = np.unique(np.stack((columns.src[rows].astype(np.int64), columns.sport[rows].astype(np.int64))), axis=1)
-        known = [(columns.addresses[src], port) for src, port in pairs.T.tolist()]
-        if any(pair not in self.sources for pair in known):
-            order = {pair: index for index, pair in enumerate(known)}
-            for row in rows.tolist():  # order of appearance, and only when something is new
-                pair = (columns.addresses[int(columns.src[row])], int(columns.sport[row]))
-                if order.pop(pair, None) is not None:
-                    self.sources[pair] = None
-                if not order:
-                    break
+    def _learn_sources(self, columns: Rows, rows: Int64s) -> None:
+        src, sport = columns.src[rows], columns.sport[rows]
+        changes = np.flatnonzero((src[1:] != src[:-1]) | (sport[1:] != sport[:-1])) + 1
+        for row in (0, *changes.tolist()):
+            self.sources.setdefault((columns.addresses[int(src[row])], int(sport[row])))
 
     def _extended(self, seq: Int64s) -> Int64s:
         """Sequence numbers that count on over a roll-over of 32 bits (RFC 4303 3.3.3 and appendix A)."""
@@ -206,11 +239,14 @@ class FlowFold:
 
 
 class FlowTable:
-    """All flows of an analysis, folded one window of columns at a time."""
+    """All flows of an analysis, folded some windows of columns at a time."""
 
     def __init__(self) -> None:
         self._folds: dict[tuple[str, str, int, int], FlowFold] = {}
         self._multicast: dict[str, bool] = {}
+        self._addresses: dict[str, int] = {}
+        self._pending: list[dict[str, npt.NDArray[Any]]] = []
+        self._pending_rows = 0
         self.dropped = 0  # packets of flows beyond MAX_FLOWS
 
     def update(self, columns: Columns) -> None:
@@ -219,24 +255,34 @@ class FlowTable:
         rows = np.flatnonzero(bulk & (columns.duplicate_of == 0))
         if not len(rows):
             return
-        for group in self._groups(columns, rows):
-            self._fold(columns, group)
+        numbers = [self._addresses.setdefault(text, len(self._addresses)) for text in columns.addresses]
+        places = np.array(numbers, np.int64)
+        taken = {name: getattr(columns, name)[rows] for name in _KEPT}
+        taken["src"], taken["dst"] = places[taken["src"]], places[taken["dst"]]
+        self._pending.append(taken)
+        self._pending_rows += len(rows)
+        if self._pending_rows >= FOLDED_ROWS:
+            self._flush()
 
-    def _groups(self, columns: Columns, rows: Int64s) -> Iterator[Int64s]:
-        """The rows of each (source, destination, protocol, SPI), each group in time order."""
-        keys = np.stack(
-            (
-                columns.src[rows].astype(np.int64),
-                columns.dst[rows].astype(np.int64),
-                columns.kind[rows].astype(np.int64) << 32 | columns.spi[rows].astype(np.int64),
-            )
-        )
-        multicast = np.array([self._is_multicast(address) for address in columns.addresses], bool)
-        keys[0][~multicast[columns.dst[rows]]] = -1
-        order = np.lexsort(keys)
-        ordered = keys[:, order]
+    def _flush(self) -> None:
+        """Fold what is pending: one step per flow, so many windows at once cost little more than one."""
+        if not self._pending:
+            return
+        joined = {name: np.concatenate([each[name] for each in self._pending]) for name in _KEPT}
+        self._pending, self._pending_rows = [], 0
+        rows = Rows(**joined, addresses=tuple(self._addresses))
+        for group in self._groups(rows):
+            self._fold(rows, group)
+
+    def _groups(self, rows: Rows) -> Iterator[Int64s]:
+        """The rows of each (destination, protocol, SPI), and source where that is multicast, each in time order."""
+        multicast = np.array([self._is_multicast(address) for address in rows.addresses], bool)
+        src = np.where(multicast[rows.dst], rows.src, -1)
+        what = rows.kind.astype(np.int64) << 32 | rows.spi.astype(np.int64)
+        order = np.lexsort((src, rows.dst, what))
+        ordered = np.stack((src[order], rows.dst[order], what[order]))
         borders = np.flatnonzero((ordered[:, 1:] != ordered[:, :-1]).any(axis=0)) + 1
-        groups = [rows[np.sort(group)] for group in np.split(order, borders)]
+        groups = np.split(order, borders)  # lexsort is stable, so each group is in the order of the rows
         groups.sort(key=lambda group: int(group[0]))
         return iter(groups)
 
@@ -246,7 +292,7 @@ class FlowTable:
             known = self._multicast[address] = ip_address(address).is_multicast
         return known
 
-    def _fold(self, columns: Columns, rows: Int64s) -> None:
+    def _fold(self, columns: Rows, rows: Int64s) -> None:
         first = int(rows[0])
         src, dst = columns.addresses[int(columns.src[first])], columns.addresses[int(columns.dst[first])]
         kind, spi = Kind(int(columns.kind[first])), int(columns.spi[first])
@@ -272,5 +318,6 @@ class FlowTable:
 
     def flows(self) -> tuple[Flow, ...]:
         """The flows in order of appearance, numbered from ``flow-1``."""
+        self._flush()
         folds = sorted(self._folds.values(), key=lambda fold: (fold.first_ns, fold.order))
         return tuple(fold.freeze(f"flow-{number}") for number, fold in enumerate(folds, 1))

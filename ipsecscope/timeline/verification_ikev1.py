@@ -123,8 +123,8 @@ class Ikev1Verifier:
             checked = self._check(record.sender, body)
         except AlgorithmError as error:
             checked = Checked(None, str(error))
-        if checked.verdict and self.keys_differ and not is_signature:
-            checked = Checked(False, f"right for its sender, but {DIFFERENT}")
+        if checked.verdict is not False and self.keys_differ and not is_signature:
+            checked = Checked(False, f"right for its sender, but {DIFFERENT}" if checked.verdict else DIFFERENT)
         return detail_of(record, what, checked.verdict, checked.why, decides=True)
 
     def _check(self, role: Role, body: ikev1.Hash | ikev1.Signature) -> Checked:

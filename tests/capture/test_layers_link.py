@@ -38,7 +38,9 @@ SLL = struct.pack(">HHH8s", 0, 1, 6, bytes(8))
 
 
 def mpls(payload: bytes, *labels: int) -> bytes:
-    entries = [struct.pack(">I", label << 12 | (index == len(labels) - 1) << 8 | 64) for index, label in enumerate(labels)]
+    entries = [
+        struct.pack(">I", label << 12 | (index == len(labels) - 1) << 8 | 64) for index, label in enumerate(labels)
+    ]
     return b"".join(entries) + payload
 
 
@@ -155,7 +157,12 @@ CASES = [
         over_udp(gtp(V4, 0x34, b"\x00\x00\x00\x85\x01\x00\x00\x85\x02" + bytes(7)), 2152),
         ("RAW", "IPv4", "UDP", "GTP-U", "IPv4"),
     ),
-    ("l2tp", 101, over_udp(b"\x00\x02\x00\x01\x00\x01\xff\x03" + PPP_V4, 1701), ("RAW", "IPv4", "UDP", "L2TP", "PPP", "IPv4")),
+    (
+        "l2tp",
+        101,
+        over_udp(b"\x00\x02\x00\x01\x00\x01\xff\x03" + PPP_V4, 1701),
+        ("RAW", "IPv4", "UDP", "L2TP", "PPP", "IPv4"),
+    ),
     (
         "l2tp-all",
         101,
@@ -171,9 +178,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("link_type", "data", "layers"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@pytest.mark.parametrize(("link_type", "data", "layers"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_esp_behind_any_layers_is_found_with_its_path(link_type: int, data: bytes, layers: tuple[str, ...]) -> None:
     found = one(data, link_type)
     assert (found.kind, found.encapsulation, found.payload) == (Kind.ESP, Encapsulation.IP, ESP)
@@ -187,9 +192,7 @@ def test_esp_behind_any_layers_is_found_with_its_path(link_type: int, data: byte
     assert found.packet.endswith(ESP)
 
 
-@pytest.mark.parametrize(
-    ("link_type", "data"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES]
-)
+@pytest.mark.parametrize(("link_type", "data"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
 def test_frame_cut_anywhere_gives_the_beginning_or_nothing(link_type: int, data: bytes) -> None:
     """What a snap length leaves is delivered, with as many octets missing as the IP header says."""
     for size in range(len(data)):

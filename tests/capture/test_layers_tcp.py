@@ -24,7 +24,14 @@ def framed(*messages: bytes) -> bytes:
     return b"".join((len(each) + 2).to_bytes(2, "big") + each for each in bodies)
 
 
-MESSAGES = (IKE, esp(seq=1, size=100), b"\xff", esp(seq=2, size=60), ike(200, exchange=37, first=46, spi_r=SPI_R), esp(seq=3))
+MESSAGES = (
+    IKE,
+    esp(seq=1, size=100),
+    b"\xff",
+    esp(seq=2, size=60),
+    ike(200, exchange=37, first=46, spi_r=SPI_R),
+    esp(seq=3),
+)
 KINDS = [Kind.IKE, Kind.ESP, Kind.KEEPALIVE, Kind.ESP, Kind.IKE, Kind.ESP]
 STREAM = framed(*MESSAGES)
 
@@ -149,7 +156,9 @@ def test_other_tcp_is_left_alone() -> None:
 
 
 def test_stream_from_its_middle_is_taken_up_at_a_message() -> None:
-    found, _ = run([segment(framed(esp(seq=7, size=100), esp(seq=8, size=100)), 1000), segment(framed(esp(seq=9)), 1204)])
+    found, _ = run(
+        [segment(framed(esp(seq=7, size=100), esp(seq=8, size=100)), 1000), segment(framed(esp(seq=9)), 1204)]
+    )
     assert [int.from_bytes(each.payload[4:8], "big") for each in found] == [7, 8, 9]
 
 
@@ -283,7 +292,11 @@ def test_known_conversations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(pipeline.known.tcp) == 5
 
 
-@given(st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=60), st.sampled_from([DATA, SYN, RST, ACK])), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3000), st.binary(max_size=60), st.sampled_from([DATA, SYN, RST, ACK])), max_size=30
+    )
+)
 def test_any_segments_on_the_port_are_survived(parts: list[tuple[int, bytes, int]]) -> None:
     _, pipeline = run([segment(data, seq, flags=flags) for seq, data, flags in parts])
     assert pipeline._streams._held == 0

@@ -67,7 +67,9 @@ def test_udp_payload_is_told_by_ports_and_first_octets(
     assert found.missing == 0
 
 
-@pytest.mark.parametrize("payload", [ESP, b"\xff", MARKER + ESP, IKE[:40], b""], ids=["esp", "ff", "zeros", "cut", "none"])
+@pytest.mark.parametrize(
+    "payload", [ESP, b"\xff", MARKER + ESP, IKE[:40], b""], ids=["esp", "ff", "zeros", "cut", "none"]
+)
 def test_udp_on_unknown_ports_that_is_not_ike_is_left_alone(payload: bytes) -> None:
     assert decoded(payload, 1234, 5678) == []
 
@@ -180,13 +182,15 @@ def test_ike_header_whose_first_payload_was_not_captured_is_recognised() -> None
 
 def run(*payloads: tuple[bytes, int, int], pipeline: Pipeline | None = None) -> list[list[Kind]]:
     pipeline = pipeline or Pipeline()
-    datas = [ipv4(udp(payload, sport, dport), 17, identification=n) for n, (payload, sport, dport) in enumerate(payloads)]
+    datas = [
+        ipv4(udp(payload, sport, dport), 17, identification=n) for n, (payload, sport, dport) in enumerate(payloads)
+    ]
     return [[each.kind for each in pipeline.feed(frame(data, n + 1, link_type=101))] for n, data in enumerate(datas)]
 
 
 def test_esp_on_odd_ports_is_known_once_ike_with_marker_was_there() -> None:
     """Both ends on ports of their own, as with a NAT on both sides or a configured NAT traversal port."""
-    assert run((ESP, 7000, 8000), (MARKER + IKE, 7000, 8000), (ESP, 8000, 7000)[:1] + (7000, 8000), (b"\xff", 7000, 8000)) == [
+    assert run((ESP, 7000, 8000), (MARKER + IKE, 7000, 8000), (ESP, 7000, 8000), (b"\xff", 7000, 8000)) == [
         [],
         [Kind.IKE],
         [Kind.ESP],

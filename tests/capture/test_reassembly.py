@@ -9,12 +9,28 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packets import A6, B6, SECOND, START, A, B, ah, esp, ethernet, fragment6, frame, icmp_error, ike, ipv4, ipv6, udp, vlan
+from packets import (
+    A6,
+    B6,
+    START,
+    A,
+    B,
+    ah,
+    esp,
+    ethernet,
+    fragment6,
+    frame,
+    icmp_error,
+    ike,
+    ipv4,
+    ipv6,
+    udp,
+    vlan,
+)
 
 from ipsecscope.capture import reassembly
 from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.pipeline import MAX_NOTES, Pipeline
-from ipsecscope.capture.records import Frame
 
 IKE = ike(3000)
 WHOLE = udp(IKE)
@@ -24,18 +40,19 @@ def pieces(payload: bytes = WHOLE, size: int = 1480, protocol: int = 17, **field
     """The payload as IPv4 fragments of ``size`` octets."""
     starts = range(0, len(payload), size)
     return [
-        ipv4(payload[at : at + size], protocol, flags=int(at + size < len(payload)), offset=at, **fields) for at in starts
+        ipv4(payload[at : at + size], protocol, flags=int(at + size < len(payload)), offset=at, **fields)
+        for at in starts
     ]
 
 
 def pieces6(payload: bytes = WHOLE, size: int = 1448, protocol: int = 17) -> list[bytes]:
     starts = range(0, len(payload), size)
-    return [
-        ipv6(fragment6(protocol, payload[at : at + size], at, more=at + size < len(payload)), 44) for at in starts
-    ]
+    return [ipv6(fragment6(protocol, payload[at : at + size], at, more=at + size < len(payload)), 44) for at in starts]
 
 
-def feed(datas: Iterable[bytes], pipeline: Pipeline | None = None, *, step_ns: int = 10_000_000) -> tuple[list[Datagram], Pipeline]:
+def feed(
+    datas: Iterable[bytes], pipeline: Pipeline | None = None, *, step_ns: int = 10_000_000
+) -> tuple[list[Datagram], Pipeline]:
     pipeline = pipeline or Pipeline()
     found = []
     for number, data in enumerate(datas, 1):
@@ -67,9 +84,7 @@ def test_reassembled_packet_is_the_packet_that_was_sent() -> None:
 
 def test_reassembled_packet_behind_extension_headers_keeps_them() -> None:
     data = ah(bytes(1400))
-    datas = [
-        ipv6(b"\x2c\x00" + bytes(6) + fragment6(51, data[at : at + 800], at, more=at == 0), 0) for at in (0, 800)
-    ]
+    datas = [ipv6(b"\x2c\x00" + bytes(6) + fragment6(51, data[at : at + 800], at, more=at == 0), 0) for at in (0, 800)]
     found, _ = feed(datas)
     assert found[0].packet == ipv6(b"\x33\x00" + bytes(6) + data, 0)
 
@@ -224,7 +239,10 @@ def test_fragments_cut_by_the_snap_length_give_the_beginning() -> None:
 
 
 def test_overlap_that_agrees_is_silent() -> None:
-    datas = [ipv4(WHOLE[at:stop], 17, flags=int(stop < len(WHOLE)), offset=at) for at, stop in ((0, 1480), (800, 2400), (2000, len(WHOLE)))]
+    datas = [
+        ipv4(WHOLE[at:stop], 17, flags=int(stop < len(WHOLE)), offset=at)
+        for at, stop in ((0, 1480), (800, 2400), (2000, len(WHOLE)))
+    ]
     for order in permutations(datas):
         found, pipeline = feed(order)
         assert [each.payload for each in found] == [IKE]

@@ -1,0 +1,408 @@
+"""LIFE: SAs that die, are renewed or closed; peers that forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipsecscope.diagnose import evidence
+from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, MEDIUM, POSSIBLE, Found, rule
+from ipsecscope.diagnose.view import (
+    View,
+    copies,
+    exchanges_of,
+    has_notify,
+    is_open,
+    records_of,
+    rounds,
+)
+from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
+from ipsecscope.timeline.analysis import Analysis
+from ipsecscope.timeline.flows import Flow
+from ipsecscope.timeline.sas import IkeSa, MessageRecord, Role, other
+from ipsecscope.timeline.settle import role_of
+
+APART_NS = NANOSECONDS // 2  # between two probes of a dead peer; deletes come closer together
+RESTART_NS = 300 * NANOSECONDS
+REAUTH_NS = 5 * NANOSECONDS
+JUMP = 1 << 10
+MIN_FLAPS = 3
+
+
+def _last_heard(sa: IkeSa, role: Role, view: View) -> int:
+    """When an end was last seen to send anything: IKE of this SA, or ESP."""
+    heard = [record.time_ns for record in records_of(sa) if record.sender == role]
+    heard += [flow.last_ns for flow in view.flows_of(sa) if role_of(sa, flow.src) == role]
+    return max(heard, default=0)
+
+
+def silent_peer(sa: IkeSa, view: View) -> tuple[Role, list[MessageRecord]] | None:
+    """The end that stopped answering an SA that had stood, with the requests that it left open."""
+    if sa.established_ns is None and not sa.rekeys:
+        return None
+    roles: tuple[Role, Role] = ("initiator", "responder")
+    for role in roles:
+        asked = _unanswered(sa, role)
+        if not asked or sa.established_ns is None or asked[0].time_ns <= sa.established_ns:
+            continue
+        silent = other(role)
+        ike_heard = max((r.time_ns for r in records_of(sa) if r.sender == silent), default=0)
+        if ike_heard < asked[0].time_ns and len(asked) > 1:
+            return silent, asked
+    return None
+
+
+def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
+    """Requests of one end without an answer, with their repeats; in IKEv1 probes of one size, spaced out."""
+    if sa.version != 1:
+        open_ones = [
+            each
+            for each in sa.exchanges
+            if each.initiated_by == role
+            and not each.response
+            and each.type in (ExchangeType.INFORMATIONAL, ExchangeType.CREATE_CHILD_SA)
+        ]
+        records = [record for each in open_ones for record in copies(each, role)]
+        return records if len(rounds(records)) > 1 or len(open_ones) > 1 else []
+    probes = [
+        record
+        for each in exchanges_of(sa, IsakmpExchangeType.INFORMATIONAL, IsakmpExchangeType.QUICK_MODE)
+        if not each.response
+        for record in copies(each, role)
+    ]
+    last = max((r.time_ns for r in records_of(sa) if r.sender == other(role)), default=0)
+    probes = [record for record in probes if record.time_ns > last]
+    sizes = {record.datagram.wire_length for record in probes}
+    spaced = len(probes) > 1 and all(
+        later.time_ns - earlier.time_ns >= APART_NS for earlier, later in zip(probes, probes[1:], strict=False)
+    )
+    return probes if spaced and len(sizes) == 1 else []
+
+
+def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
+    """What the other end went on sending into the silence."""
+    since = _last_heard(sa, silent, view)
+    flows = [flow for flow in view.flows_of(sa) if role_of(sa, flow.dst) == silent and flow.last_ns > since]
+    return f" {who(sa, other(silent))} went on sending ESP until {clock(max(f.last_ns for f in flows))}." if flows else ""
+
+
+@rule(
+    "LIFE-010",
+    "peer-restart",
+    HIGH,
+    title="The peer restarted or lost its SAs",
+    means="The peer no longer knows the tunnel: it ignores what belongs to it, and answers a new negotiation as if nothing had been.",
+    detect="Requests and data of an SA without any answer, then a new negotiation that the same peer answers; or INVALID_SPI in the clear.",
+    look_alikes={"LIFE-006": "the peer stays silent altogether", "LIFE-011": "a cluster takeover: no new negotiation, a jump in sequence numbers"},
+    causes=("a restart or crash", "somebody cleared the SAs", "the path was interrupted for that time"),
+    confirm="The peer's uptime and log.",
+    fix="DPD on both sides with a short delay; INITIAL_CONTACT.",
+    swanctl="connections.NAME { dpd_delay = 10s }; children.NAME.dpd_action = restart",
+    ios="crypto isakmp invalid-spi-recovery; crypto ikev2 dpd 10 3 periodic",
+    rfc=("RFC 7296 2.4", "RFC 3706", "RFC 6290"),
+)
+def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Silence on the old SA, answers on a new one."""
+    found = silent_peer(sa, view)
+    if found is None:
+        return
+    silent, asked = found
+    again = next(
+        (
+            each
+            for each in view.later(sa)
+            if each.handshake_seen
+            and any(record.sender == "responder" or record.datagram.src == who(sa, silent) for record in records_of(each))
+            and 0 <= each.start_ns - asked[0].time_ns <= RESTART_NS
+        ),
+        None,
+    )
+    if again is None:
+        return
+    first = next(records_of(again))
+    yield Found(
+        confidence=LIKELY,
+        summary=f"{who(sa, silent)} was last heard of at {clock(_last_heard(sa, silent, view))}, left {who(sa, other(silent))}'s requests "
+        f"({frames(asked)}) without an answer, and {'began' if first.datagram.src == who(sa, silent) else 'answered'} a new negotiation in "
+        f"{frames([first])}: it lost its SAs, as after a restart.{_wasted(sa, silent, view)}",
+        evidence=evidence.messages((*asked[:6], first)),
+    )
+
+
+@rule(
+    "LIFE-006",
+    "dpd-peer-dead",
+    HIGH,
+    title="The peer is dead: it answers nothing any more",
+    means="A tunnel that had worked gets no answer to anything.",
+    detect="Requests on an established SA that are repeated without an answer, and no ESP from that side.",
+    look_alikes={"LIFE-007": "ESP of the silent side goes on: only IKE is disturbed", "LIFE-010": "the peer answers a new negotiation", "CAP-002": "the capture lacks that direction"},
+    causes=("the peer or its line is down", "a NAT mapping was lost", "a filter changed"),
+    confirm="Is the peer reachable otherwise?",
+    fix="Shorten dead peer detection, so that the tunnel is rebuilt sooner.",
+    swanctl="connections.NAME.dpd_delay = 10s; charon.retransmit_tries = 3",
+    ios="crypto ikev2 dpd 10 3 periodic",
+    rfc=("RFC 7296 2.4", "RFC 3706"),
+    suppressed_by=("LIFE-010", "LIFE-007", "CAP-002"),
+)
+def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Silence without a sequel."""
+    found = silent_peer(sa, view)
+    if found is None:
+        return
+    silent, asked = found
+    heard = _last_heard(sa, silent, view)
+    if heard > asked[0].time_ns:
+        return
+    yield Found(
+        confidence=LIKELY if len(rounds(asked)) > 2 or sa.version == 1 else POSSIBLE,
+        summary=f"{who(sa, silent)} was last heard of at {clock(heard)} and left {who(sa, other(silent))}'s requests without an answer, "
+        f"{times(len(asked))} within {seconds(asked[-1].time_ns - asked[0].time_ns)} ({frames(asked)}).{_wasted(sa, silent, view)}",
+        evidence=evidence.messages(asked),
+    )
+
+
+@rule(
+    "LIFE-007",
+    "dpd-false-positive",
+    HIGH,
+    title="The peer's IKE is silent while its data arrives",
+    means="IKE messages get no answer although ESP of the same peer keeps coming: only IKE is disturbed, and the tunnel will be torn down for nothing.",
+    detect="Unanswered requests on an established SA, and ESP from the silent side behind them.",
+    look_alikes={"LIFE-006": "no ESP either"},
+    causes=("IKE is rate limited", "an overloaded control plane", "a firewall that lost its state for UDP 500", "message ids out of step"),
+    confirm="The peer's control plane counters.",
+    fix="DPD on demand and longer timers; protect IKE in the control plane policy.",
+    ios="crypto ikev2 dpd 30 5 on-demand",
+    rfc=("RFC 7296 2.4",),
+)
+def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
+    """IKE silent, ESP alive."""
+    found = silent_peer(sa, view)
+    if found is None:
+        return
+    silent, asked = found
+    alive = [flow for flow in view.flows_of(sa) if role_of(sa, flow.src) == silent and flow.last_ns > asked[-1].time_ns]
+    if alive:
+        yield Found(
+            confidence=LIKELY,
+            summary=f"{who(sa, silent)} did not answer {frames(asked)}, but its ESP went on until {clock(alive[0].last_ns)} "
+            f"(frame {alive[0].last_frame}): only IKE is disturbed.",
+            evidence=(*evidence.messages(asked[:4]), *evidence.flow(alive[0])),
+        )
+
+
+@rule(
+    "LIFE-008",
+    "orderly-delete",
+    INFO,
+    title="The tunnel was closed",
+    means="One side ended the IKE SA in an orderly way.",
+    detect="A Delete in the last exchange; without keys, a last INFORMATIONAL with room for nothing else and silence behind it.",
+    look_alikes={"LIFE-006": "a probe has the same size with CBC ciphers", "AUTH-005": "at once behind the negotiation: a refusal"},
+    causes=("an operator", "a lifetime", "an idle timeout"),
+    rfc=("RFC 7296 1.4.1",),
+    suppressed_by=("AUTH-005", "LIFE-005", "AUTH-010"),
+)
+def orderly_delete(sa: IkeSa, view: View) -> Iterator[Found]:
+    """The last exchange closes."""
+    if sa.version == 1 or not sa.exchanges:
+        return
+    last = max(sa.exchanges, key=lambda each: each.start_ns)
+    if not view.closes(sa, last) or not last.response or len(sa.exchanges) < 2:
+        return
+    opened = any(is_open(record) for record in last.request)
+    inner = view.inner(sa, last.request)
+    yield Found(
+        confidence=CERTAIN if opened else POSSIBLE if inner is None or inner.low < inner.high else LIKELY,
+        summary=f"{who(sa, last.initiated_by)} closed the IKE SA at {clock(last.start_ns)} ({frames(last.records)})"
+        f"{'' if opened else ', as far as sizes tell'}.",
+        evidence=evidence.messages(last.records),
+        equation=None if opened or inner is None else inner.equation,
+    )
+
+
+@rule(
+    "LIFE-005",
+    "reauth-outage",
+    MEDIUM,
+    title="The IKE SA was torn down and built anew",
+    means="Instead of renewing the keys, one side deleted the SA and negotiated from the start: data stops in between.",
+    detect="An IKE SA that is closed, and a new handshake between the same hosts within seconds.",
+    look_alikes={"LIFE-010": "the old SA was never closed", "LIFE-008": "no new handshake"},
+    causes=("reauthentication instead of rekeying", "an operator"),
+    fix="Renew the keys without reauthentication, or make before break.",
+    swanctl="connections.NAME { reauth_time = 0; rekey_time = 4h }; charon.make_before_break = yes",
+    rfc=("RFC 7296 2.8.3", "RFC 4478"),
+)
+def reauthentication(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Closed, and begun again."""
+    if sa.version == 1 or sa.established_ns is None or len(sa.exchanges) < 3:
+        return
+    last = max(sa.exchanges, key=lambda each: each.start_ns)
+    following = next((each for each in view.later(sa) if each.handshake_seen and each.rekeys is None), None)
+    if following is None or not view.closes(sa, last) or following.established_ns is None:
+        return
+    if abs(following.start_ns - last.start_ns) > REAUTH_NS:
+        return
+    first = next(records_of(following))
+    yield Found(
+        confidence=LIKELY,
+        summary=f"{who(sa, last.initiated_by)} closed the IKE SA ({frames(last.records)}), and a new one was negotiated from the start "
+        f"({frames([first])}) {seconds(abs(following.start_ns - last.start_ns))} "
+        f"{'later' if following.start_ns > last.start_ns else 'earlier'}: reauthentication.",
+        evidence=evidence.messages((*last.records, first)),
+    )
+
+
+@rule(
+    "LIFE-003",
+    "rekey-collision",
+    MEDIUM,
+    title="Both sides renewed keys at the same time",
+    means="Two renewals crossed; one of the two new SAs must be deleted again.",
+    detect="CREATE_CHILD_SA requests of both sides that cross each other.",
+    look_alikes={"LIFE-002": "one of them is refused"},
+    causes=("equal lifetimes on both sides without random spread",),
+    fix="Different lifetimes, or a random spread.",
+    swanctl="children.NAME.rand_time = 6m",
+    rfc=("RFC 7296 2.8.1", "RFC 7296 2.25"),
+)
+def rekey_collision(sa: IkeSa) -> Iterator[Found]:
+    """Crossing requests."""
+    made = exchanges_of(sa, ExchangeType.CREATE_CHILD_SA)
+    for mine in made:
+        for theirs in made:
+            if mine.initiated_by != "initiator" or theirs.initiated_by != "responder":
+                continue
+            if not mine.request or not theirs.request or not mine.response or not theirs.response:
+                continue
+            if mine.start_ns < theirs.response[0].time_ns and theirs.start_ns < mine.response[0].time_ns:
+                yield Found(
+                    confidence=LIKELY,
+                    severity=INFO,
+                    summary=f"{who(sa, 'initiator')} ({frames(mine.request)}) and {who(sa, 'responder')} ({frames(theirs.request)}) asked "
+                    f"for new keys within {seconds(abs(mine.start_ns - theirs.start_ns))}, each before it had the other's answer.",
+                    evidence=evidence.messages((*mine.records, *theirs.records)),
+                )
+                return
+
+
+@rule(
+    "LIFE-011",
+    "ha-failover",
+    MEDIUM,
+    title="A jump in sequence numbers: a cluster takeover",
+    means="The sender's counter jumped ahead, as when another member of a cluster takes over an SA.",
+    detect="One gap of a thousand sequence numbers or more that is never filled.",
+    look_alikes={"NET-010": "loss: gaps are small and many"},
+    causes=("a takeover in a cluster", "a long interruption of the capture"),
+    rfc=("RFC 6311",),
+)
+def ha_failover(flow: Flow) -> Iterator[Found]:
+    """One large gap."""
+    for start, stop in flow.gaps:
+        if stop - start + 1 >= JUMP:
+            yield Found(
+                confidence=POSSIBLE,
+                summary=f"The sequence numbers of SPI {flow.spi:08x} from {flow.src} jump over {stop - start + 1} numbers behind {start - 1}: "
+                "another cluster member took over, or packets are missing here.",
+                evidence=evidence.flow(flow),
+            )
+            return
+
+
+@rule(
+    "LIFE-012",
+    "flapping",
+    HIGH,
+    title="The tunnel goes up and down",
+    means="The tunnel is built again and again and does not last.",
+    detect="Three or more negotiations that succeeded, between the same hosts, none of which renews another.",
+    look_alikes={"PH1-015": "it never comes up", "LIFE-005": "planned reauthentication"},
+    causes=("dead peer detection that gets no answers", "a rekey that fails each time", "two tunnels that evict each other"),
+    fix="Find the timer that matches the period.",
+    rfc=("RFC 7296 2.4",),
+    headline=False,
+)
+def flapping(analysis: Analysis, view: View) -> Iterator[Found]:
+    """Several successes in a row."""
+    del analysis
+    for sas in view.by_hosts.values():
+        built = [sa for sa in sas if sa.established_ns is not None and sa.handshake_seen and sa.rekeys is None]
+        if len(built) < MIN_FLAPS:
+            continue
+        starts = [sa.start_ns for sa in built]
+        gaps = sorted(later - earlier for earlier, later in zip(starts, starts[1:], strict=False))
+        first = [next(records_of(sa)) for sa in built]
+        dead = any(silent_peer(sa, view) is not None for sa in built)
+        yield Found(
+            confidence=LIKELY if dead else POSSIBLE,
+            severity=HIGH if dead else MEDIUM,
+            headline=dead,
+            summary=f"{who(built[0], 'initiator')} and {who(built[0], 'responder')} built their tunnel {times(len(built))} ({frames(first)}), about "
+            f"every {seconds(gaps[len(gaps) // 2])}.",
+            evidence=evidence.messages(first),
+            subject=built[0].id,
+        )
+
+
+@rule(
+    "LIFE-013",
+    "message-id-desync",
+    MEDIUM,
+    title="Message ids are out of step",
+    means="The two sides disagree about the number of the next message, so IKE stalls until the SA dies.",
+    detect="INVALID_MESSAGE_ID, or two different requests with the same message id.",
+    look_alikes={"CAP-004": "messages that the recorder missed"},
+    causes=("a cluster takeover without synchronisation", "a fault in an implementation"),
+    fix="Build the SA anew.",
+    rfc=("RFC 7296 2.2", "RFC 7296 2.3", "RFC 6311"),
+)
+def message_id_desync(sa: IkeSa) -> Iterator[Found]:
+    """One number, two messages."""
+    if sa.version == 1:
+        return
+    told = [record for record in records_of(sa) if has_notify([record], NotifyType.INVALID_MESSAGE_ID)]
+    twice: dict[tuple[Role, int, int], list[MessageRecord]] = {}
+    for exchange in sa.exchanges:
+        if int(exchange.type) in {int(ExchangeType.IKE_SA_INIT), int(ExchangeType.IKE_SESSION_RESUME)}:
+            continue
+        whole = [record for record in exchange.request if record.fragment is None]
+        twice.setdefault((exchange.initiated_by, exchange.message_id, int(exchange.type)), []).extend(whole)
+    doubled = next((records for records in twice.values() if len(records) > 1), [])
+    if told or doubled:
+        records = told or doubled
+        yield Found(
+            confidence=CERTAIN if told else POSSIBLE,
+            summary=f"{'INVALID_MESSAGE_ID was sent' if told else 'Different requests carry the same message id'} ({frames(records)}).",
+            evidence=evidence.messages(records),
+        )
+
+
+@rule(
+    "LIFE-014",
+    "lifetime-facts",
+    INFO,
+    title="The lifetime of phase 1",
+    means="IKEv1 announces how long its SA may live; both sides should agree.",
+    detect="The life attributes of the chosen transform.",
+    look_alikes={"LIFE-009": "a timeout for want of traffic"},
+    rfc=("RFC 2409 A",),
+)
+def lifetime_facts(sa: IkeSa) -> Iterator[Found]:
+    """What was agreed."""
+    suite = sa.suite
+    if sa.version != 1 or suite is None or not (suite.lifetime_s or suite.lifetime_kb) or sa.established_ns is None:
+        return
+    answer = [record for exchange in sa.exchanges[:1] for record in exchange.response[:1]]
+    if answer:
+        parts = [f"{suite.lifetime_s} s" if suite.lifetime_s else "", f"{suite.lifetime_kb} kB" if suite.lifetime_kb else ""]
+        yield Found(
+            confidence=CERTAIN,
+            summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} agreed on a phase 1 lifetime of "
+            f"{' or '.join(part for part in parts if part)} ({frames(answer)}).",
+            evidence=evidence.messages(answer),
+        )
+

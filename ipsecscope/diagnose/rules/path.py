@@ -1,0 +1,502 @@
+"""NET and the one-way cases: what the path does to packets, seen from ESP flows, ICMP and fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipsecscope.capture.datagrams import Kind
+from ipsecscope.diagnose import evidence, geometry
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Evidence, Found, rule
+from ipsecscope.diagnose.view import ClearTraffic, View, exchanges_of, has_notify, is_informational, opening
+from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, listed, seconds, times, who
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.dissect.registry.ip_protocols import IpProtocol
+from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
+from ipsecscope.timeline.analysis import Analysis
+from ipsecscope.timeline.flows import Flow
+from ipsecscope.timeline.sas import IkeSa, Role
+
+MIN_ONE_WAY = 5  # packets without an answer
+MIN_ORPHANS = 10  # the same without an IKE SA
+MIN_LARGE = 3  # large packets without an answer
+SETTLED_NS = NANOSECONDS
+STOPPED_NS = 2 * NANOSECONDS
+IDLE_NS = 3 * NANOSECONDS
+LOSS_SHARE = 0.01
+WINDOWS = (32, 64, 128, 1024)
+
+
+def pairs(sa: IkeSa, view: View) -> Iterator[tuple[Flow, Flow | None]]:
+    """Every flow of an SA with the flow of the same Child SA in the other direction."""
+    for child in sa.child_sas:
+        flows = [view.flows[name] for name in child.flows if name in view.flows]
+        for flow in flows:
+            back = [each for each in flows if each.src == flow.dst or each.dst == flow.src]
+            yield flow, back[0] if back else None
+
+
+@rule(
+    "NET-012",
+    "one-way-esp",
+    HIGH,
+    title="Data flows in one direction only",
+    means="Encrypted packets go to one side and nothing comes back: they are lost behind the peer, dropped by it, or the "
+    "answers take another way.",
+    detect="A tunnel with packets in one direction while IKE is seen in both.",
+    look_alikes={
+        "NET-006": "plain ESP is filtered on the way back",
+        "NET-014": "the answers leave in the clear",
+        "CAP-002": "the other direction was not captured",
+        "NAT-006": "the answers go to an old port of a NAT",
+        "LIFE-010": "the peer lost its SAs",
+    },
+    causes=(
+        "the hosts behind the peer have no route back into the tunnel, or a firewall stops them",
+        "the answers leave the peer in the clear or through another interface (missing route or policy)",
+        "the peer drops the packets after decryption, or cannot decrypt them",
+        "the receiver no longer knows this SPI",
+    ),
+    confirm="Capture on the peer's inside: do the decrypted packets leave there, and do answers come?",
+    fix="Correct the route, firewall or NAT exemption on the silent side.",
+    swanctl="children.NAME.policies = yes; ip route show table 220",
+    ios="show crypto ipsec sa (encaps and decaps); ip route NETWORK Tunnel0",
+    rfc=("RFC 4301 5",),
+    suppressed_by=("CAP-002", "NET-006", "NET-014", "NAT-006", "NAT-007", "LIFE-010", "LIFE-006"),
+)
+def one_way_esp(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A tunnel that only one side uses."""
+    best: Found | None = None
+    for flow, back in pairs(sa, view):
+        quiet_ns = flow.last_ns - (flow.first_ns if back is None else back.last_ns)
+        ahead = flow.packets - (0 if back is None else back.packets)
+        if ahead < MIN_ONE_WAY or quiet_ns < SETTLED_NS or (back is not None and quiet_ns < STOPPED_NS):
+            continue
+        if back is not None and back.packets * 2 > flow.packets:
+            continue
+        if not view.saw(flow.dst, flow.src) or (back is None and _returns_elsewhere(sa, view, flow)):
+            continue
+        since = (
+            f"nothing came back for {seconds(quiet_ns)}"
+            if back is None
+            else f"nothing came back behind {clock(back.last_ns)} (frame {back.last_frame})"
+        )
+        constant = len(flow.lengths) == 1
+        best = best or Found(
+            confidence=LIKELY if back is None and constant else POSSIBLE,
+            summary=f"{flow.src} sent {counted(flow.packets, 'ESP packet')} to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}) "
+            f"and {since}, although IKE passes both ways"
+            f"{': packets of one size at a steady pace look like pings without replies' if constant else ''}.",
+            evidence=(*evidence.flow(flow), *(() if back is None else evidence.flow(back))),
+        )
+    if best is not None:
+        yield best
+
+
+def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
+    """Whether another flow of the same SA comes back at the same time: the pairing was a guess."""
+    return any(
+        each is not flow and each.src == flow.dst and each.last_ns > flow.first_ns and each.first_ns < flow.last_ns
+        for each in view.flows_of(sa)
+    )
+
+
+@rule(
+    "NET-001",
+    "one-way-path",
+    HIGH,
+    title="ESP in one direction, and nothing else of the SA",
+    means="There are encrypted packets from one host to another and none back, and no negotiation in the capture to tell why.",
+    detect="Ten or more ESP packets without an IKE SA, and nothing of IPsec in the other direction.",
+    look_alikes={"CAP-002": "the other direction was not captured", "ESP-004": "the receiver does not know the SPI", "HOST-002": "a scan"},
+    causes=(
+        "the other direction was not captured",
+        "the receiver does not know this SPI: it was restarted, or never had it",
+        "ESP is filtered, or the answers are lost",
+    ),
+    confirm="Capture at the receiver, and look for its counter of unknown SPIs (ip -s xfrm state; XfrmInNoStates).",
+    fix="Install matching SAs on both sides; capture both directions.",
+    rfc=("RFC 4303 3.4.2",),
+    headline=True,
+)
+def one_way_path(analysis: Analysis, view: View) -> Iterator[Found]:
+    """One-way flows that belong to no SA."""
+    for flow in analysis.flows:
+        if flow.id in analysis.bindings or flow.packets < MIN_ORPHANS or view.saw(flow.dst, flow.src):
+            continue
+        if flow.last_ns - flow.first_ns < SETTLED_NS or _is_group(flow.dst):
+            continue
+        yield Found(
+            confidence=POSSIBLE,
+            summary=f"{flow.src} sent {counted(flow.packets, f'{flow.protocol} packet')} with SPI {flow.spi:08x} to {flow.dst} within "
+            f"{seconds(flow.last_ns - flow.first_ns)} ({frames([flow.first_frame, flow.last_frame])}), and nothing comes back: "
+            f"{flow.dst} does not know this SPI, or only one direction was captured.",
+            evidence=evidence.flow(flow),
+            subject=flow.id,
+        )
+
+
+def _is_group(address: str) -> bool:
+    return address.startswith(("ff", "22", "23")) and (":" in address or 224 <= int(address.split(".")[0]) <= 239)
+
+
+@rule(
+    "NET-006",
+    "esp-blocked-ike-ok",
+    CRITICAL,
+    title="IKE works, but plain ESP (IP protocol 50) does not pass",
+    means="The tunnel was negotiated over UDP; the encrypted packets are another IP protocol, which something on the way drops.",
+    detect="Both sides send ESP and neither reacts to the other's; or plain ESP one way with retries, IKE fine.",
+    look_alikes={"NET-012": "the peer's side does not answer", "NET-008": "only large packets are lost"},
+    causes=("a firewall that permits UDP only", "a cloud security group", "a provider's NAT"),
+    confirm="Force UDP encapsulation: if that works, this was it.",
+    fix="Permit IP protocol 50, or force UDP encapsulation.",
+    swanctl="connections.NAME.encap = yes",
+    ios="permit esp any any",
+    rfc=("RFC 4303 2", "RFC 3948"),
+    headline=False,
+)
+def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Plain ESP one way only: the filter stays a possibility."""
+    for flow, back in pairs(sa, view):
+        if flow.encapsulation != "ip" or flow.protocol != "ESP" or back is not None or flow.packets < MIN_ONE_WAY:
+            continue
+        if sa.nat.initiator or sa.nat.responder or _returns_elsewhere(sa, view, flow):
+            continue
+        yield Found(
+            confidence=POSSIBLE,
+            severity=MEDIUM,
+            summary=f"{flow.src} sends plain ESP to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}), none comes back, and IKE "
+            "works: something on the way may drop IP protocol 50.",
+            evidence=evidence.flow(flow),
+        )
+        return
+
+
+@rule(
+    "NET-008",
+    "pmtu-blackhole",
+    CRITICAL,
+    title="Large packets vanish (MTU black hole)",
+    means="Small packets pass and large ones disappear without a word: pings work, file transfers hang.",
+    detect="Packets up to one size are answered, those above it never, and no ICMP error says why.",
+    look_alikes={"NET-010": "loss of all sizes", "NET-012": "nothing at all is answered", "NET-007": "a router says 'packet too big'"},
+    causes=("a link with a smaller MTU, and ICMP filtered", "DF is set on the outer packet", "fragments are dropped"),
+    confirm="ping -M do -s SIZE through the tunnel; find the largest size that passes.",
+    fix="Clamp the TCP MSS or lower the tunnel's MTU; let ICMP 'packet too big' pass.",
+    swanctl="charon.plugins.kernel-netlink.mss = 1360; nft … tcp option maxseg size set 1360",
+    ios="ip tcp adjust-mss 1360; crypto ipsec df-bit clear",
+    rfc=("RFC 4301 8", "RFC 4821"),
+    suppressed_by=("CAP-001", "NET-007"),
+)
+def pmtu_blackhole(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Sizes that are answered, and larger ones that are not."""
+    for flow, back in pairs(sa, view):
+        if back is None or flow.lost > flow.packets // 10:
+            continue
+        answered = {size for size in flow.lengths if size in back.lengths}
+        large = {size: count for size, count in flow.lengths.items() if answered and size > max(back.lengths)}
+        count = sum(large.values())
+        if count < MIN_LARGE or not large:
+            continue
+        mirrored = answered == {size for size in flow.lengths if size not in large} and all(
+            abs(flow.lengths[size] - back.lengths[size]) <= 1 for size in answered
+        )
+        unanswered = flow.packets - count - 1 <= back.packets <= flow.packets - count + 1
+        if not (mirrored and unanswered):
+            continue
+        smallest = min(large)
+        low, high = geometry.path_mtu(flow, max(answered)), geometry.path_mtu(flow, smallest)
+        yield Found(
+            confidence=LIKELY,
+            summary=f"ESP packets of up to {max(answered)} octets from {flow.src} are answered by {flow.dst} one for one, but none of the "
+            f"{count} packets of {smallest} octets or more ({frames([flow.first_frame, flow.last_frame])}): the path swallows IP packets "
+            f"somewhere above {low} and up to {high} octets, without an ICMP error.",
+            evidence=(*evidence.flow(flow), *evidence.flow(back)),
+            equation=f"sent {_sizes(flow.lengths)}; came back {_sizes(back.lengths)}",
+        )
+        return
+
+
+def _sizes(lengths: dict[int, int]) -> str:
+    return ", ".join(f"{count}×{size}" for size, count in sorted(lengths.items())[:8])
+
+
+@rule(
+    "NET-007",
+    "icmp-frag-needed",
+    HIGH,
+    title="A router reports that the packets are too big",
+    means="The path carries smaller packets than are sent, and says so; if the sender does not listen, large packets are lost.",
+    detect="ICMP 'fragmentation needed' or 'packet too big' that quotes ESP, AH or IKE.",
+    look_alikes={"NET-008": "no ICMP error arrives", "HOST-007": "a forged error quotes a packet that was never sent"},
+    causes=("PMTU discovery does not reach the inner hosts", "DF is copied to the outer packet"),
+    confirm="Are packets still larger than the reported MTU afterwards?",
+    fix="Clamp the MSS, lower the tunnel's MTU, honour the reports.",
+    swanctl="charon.plugins.kernel-netlink.mtu",
+    ios="ip mtu 1400; ip tcp adjust-mss 1360; crypto ipsec df-bit clear",
+    rfc=("RFC 4301 8.2", "RFC 1191", "RFC 8201"),
+)
+def icmp_frag_needed(analysis: Analysis) -> Iterator[Found]:
+    """Packet too big."""
+    groups: dict[tuple[str, int | None], list[int]] = {}
+    for position, (datagram, _) in enumerate(analysis.icmp):
+        error = datagram.icmp
+        if error is not None and (error.version, error.type, error.code) in {(4, 3, 4), (6, 2, 0)}:
+            groups.setdefault((error.sender, error.mtu), []).append(position)
+    for (sender, mtu), positions in groups.items():
+        found = [analysis.icmp[position][0] for position in positions]
+        quoted = found[0].quoted
+        yield Found(
+            confidence=CERTAIN,
+            severity=HIGH if len(found) > 2 else MEDIUM,
+            headline=len(found) > 2,
+            summary=f"{sender} reports {times(len(found))} that packets{f' from {quoted.src} to {quoted.dst}' if quoted else ''} do not fit"
+            f"{f' its MTU of {mtu}' if mtu else ''} ({frames([each.frame for each in found])}).",
+            evidence=tuple(evidence.icmp(each) for each in found[: evidence.MAX_EVIDENCE]),
+            subject=analysis.icmp[positions[0]][1],
+        )
+
+
+@rule(
+    "NET-010",
+    "path-loss",
+    MEDIUM,
+    title="Packets were lost in front of this tap",
+    means="Sequence numbers are missing: these packets were sent and never came by here.",
+    detect="Gaps in the sequence numbers of an SA.",
+    look_alikes={"CAP-004": "the recorder lost them", "LIFE-011": "one large jump: a cluster takeover", "NET-008": "only large packets are missing"},
+    causes=("congestion or a policer", "a bad line"),
+    confirm="Compare two taps by SPI and sequence number.",
+    fix="Shape below the contracted rate; look at the line.",
+    rfc=("RFC 4303 3.3.3",),
+    suppressed_by=("CAP-004", "LIFE-011", "NET-008"),
+)
+def path_loss(flow: Flow) -> Iterator[Found]:
+    """Gaps in the sequence."""
+    sent = flow.packets - flow.duplicates + flow.lost
+    jump = max((stop - start + 1 for start, stop in flow.gaps), default=0)
+    if not flow.lost or jump >= 1024 or flow.packets < 3:
+        return
+    share = flow.lost / sent
+    shown = ", ".join(f"{start}" if start == stop else f"{start}–{stop}" for start, stop in flow.gaps[:5])
+    yield Found(
+        confidence=POSSIBLE,
+        severity=MEDIUM if share >= LOSS_SHARE else LOW,
+        summary=f"{counted(flow.lost, 'packet')} of {sent} ({share:.1%}) from {flow.src} to {flow.dst} (SPI {flow.spi:08x}) are missing here: "
+        f"sequence numbers {shown}{' …' if len(flow.gaps) > 5 else ''}.",
+        evidence=evidence.flow(flow),
+    )
+
+
+@rule(
+    "NET-011",
+    "reordering-exceeds-replay-window",
+    MEDIUM,
+    title="Packets arrive out of order",
+    means="Packets overtake each other. A receiver drops those that come later than its anti-replay window allows.",
+    detect="Sequence numbers below the highest seen before.",
+    look_alikes={"ESP-002": "the same number again: a replay or a duplicate"},
+    causes=("different queues for different packets", "load sharing over several paths"),
+    confirm="The receiver's replay counters.",
+    fix="Enlarge the anti-replay window.",
+    swanctl="children.NAME.replay_window = 1024",
+    ios="crypto ipsec security-association replay window-size 1024",
+    rfc=("RFC 4303 3.4.3",),
+)
+def reordering(flow: Flow) -> Iterator[Found]:
+    """Late packets."""
+    if flow.reordered:
+        share = flow.reordered / flow.packets
+        yield Found(
+            confidence=POSSIBLE,
+            severity=MEDIUM if share >= LOSS_SHARE else LOW,
+            summary=f"{counted(flow.reordered, 'packet')} of {flow.packets} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}) arrived behind a "
+            f"higher sequence number; a window of {listed([str(size) for size in WINDOWS], 'or')} decides whether they are accepted.",
+            evidence=evidence.flow(flow),
+        )
+
+
+@rule(
+    "NET-009",
+    "esp-ip-fragmented",
+    MEDIUM,
+    title="ESP packets are fragmented after encryption",
+    means="Packets are too large for the path once encrypted, and travel in pieces; a lost piece loses the whole packet.",
+    detect="ESP packets larger than one Ethernet frame carries, put together from IP fragments.",
+    look_alikes={"CAP-006": "the recording host joined packets"},
+    causes=("the tunnel's MTU is not set", "no MSS clamping"),
+    fix="Fragment before encryption, or clamp the MSS.",
+    swanctl="mtu 1400 on the tunnel interface",
+    ios="crypto ipsec fragmentation before-encryption; ip tcp adjust-mss 1360",
+    rfc=("RFC 4301 8", "RFC 4303 3.3.4"),
+    suppressed_by=("CAP-006",),
+)
+def esp_ip_fragmented(flow: Flow) -> Iterator[Found]:
+    """ESP beyond 1500 octets on the wire."""
+    large = {size: count for size, count in flow.lengths.items() if geometry.path_mtu(flow, size) > 1500}
+    if large and max(flow.lengths) <= 9216:
+        yield Found(
+            confidence=POSSIBLE,
+            summary=f"{counted(sum(large.values()), 'packet')} of {flow.packets} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}) need IP "
+            f"packets of up to {geometry.path_mtu(flow, max(large))} octets: on Ethernet they travel in fragments.",
+            evidence=evidence.flow(flow),
+        )
+
+
+@rule(
+    "NET-004",
+    "ike-fragmentation-not-negotiated",
+    LOW,
+    title="IKE fragmentation is missing on one side",
+    means="Large IKE messages must travel in IP fragments, which many firewalls drop.",
+    detect="IKEV2_FRAGMENTATION_SUPPORTED from one side only.",
+    look_alikes={"NET-003": "such a message was sent and lost"},
+    causes=("the feature is switched off", "old software"),
+    fix="Switch it on on both sides.",
+    swanctl="connections.NAME.fragmentation = yes",
+    ios="crypto ikev2 fragmentation",
+    rfc=("RFC 7383 2.3",),
+)
+def ike_fragmentation_one_sided(sa: IkeSa, view: View) -> Iterator[Found]:
+    """The notify of one side only."""
+    first = [each for each in opening(sa) if each.outcome == "completed"]
+    if sa.version == 1 or not first:
+        return
+    kind = NotifyType.IKEV2_FRAGMENTATION_SUPPORTED
+    asked, told = has_notify(first[-1].request, kind), has_notify(first[-1].response, kind)
+    if asked == told:
+        return
+    without: Role = "responder" if asked else "initiator"
+    large = [record for exchange in sa.exchanges for record in exchange.records if record.datagram.fragments > 1]
+    del view
+    yield Found(
+        confidence=CERTAIN if large else POSSIBLE,
+        severity=MEDIUM if large else LOW,
+        summary=f"{who(sa, without)} does not announce IKE fragmentation ({frames(first[-1].records)})"
+        f"{f'; {frames(large)} came in IP fragments' if large else ''}.",
+        evidence=evidence.messages((*first[-1].records, *large[:4])),
+    )
+
+
+@rule(
+    "NET-013",
+    "no-interesting-traffic",
+    MEDIUM,
+    title="The tunnel is up and nobody uses it",
+    means="The tunnel was built, and no encrypted packet was sent through it: traffic does not reach the gateways' policy.",
+    detect="A complete negotiation, and no ESP in either direction until it ends.",
+    look_alikes={"PH2-012": "there is no tunnel", "CAP-007": "the capture has no ESP", "NET-014": "the traffic leaves in the clear"},
+    causes=(
+        "the traffic is not in the traffic selectors (another subnet)",
+        "routing sends it elsewhere",
+        "NAT changes its addresses before the policy",
+        "nobody sends anything",
+        "the capture filter leaves ESP out",
+    ),
+    confirm="Capture on the inside of the sending gateway.",
+    fix="Correct route, selectors or the order of NAT and policy.",
+    swanctl="children.NAME { local_ts = …; remote_ts = … }",
+    ios="show crypto ipsec sa: encaps must count up",
+    rfc=("RFC 4301 5.1",),
+    suppressed_by=("NET-014", "PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
+    headline=True,
+)
+def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A tunnel without packets."""
+    if view.flows_of(sa) or sa.established_ns is None or sa.rekeys is not None or sa.state == "rekeyed":
+        return
+    if any(view.flows_between.get(frozenset({a, b})) for a, _ in sa.initiator.addresses for b, _ in sa.responder.addresses):
+        return
+    if sa.version == 1:
+        made = [each for each in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE) if each.outcome == "completed"]
+    else:
+        made = [each for each in exchanges_of(sa, ExchangeType.IKE_AUTH) if view.answer(sa).kind == "complete"]
+    idle = view.horizon(sa.established_ns)
+    if not made or idle < IDLE_NS or _is_probe(sa):
+        return
+    encapsulated = sa.nat_t and (sa.nat.initiator or sa.nat.responder)
+    last = [record for exchange in sa.exchanges[-1:] for record in exchange.records]
+    yield Found(
+        confidence=LIKELY if encapsulated and idle > 20 * IDLE_NS else POSSIBLE,
+        summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} was built at {clock(sa.established_ns)} "
+        f"({frames(made[-1].records)}), and not one ESP packet follows in the {seconds(idle)} that this capture goes on"
+        f"{f' (last IKE message in {frames(last)})' if last else ''}.",
+        evidence=evidence.messages((*made[-1].records, *last)),
+    )
+
+
+def _is_probe(sa: IkeSa) -> bool:
+    """Whether an SA was closed within a moment: nobody meant to use it."""
+    later = [each for each in sa.exchanges if is_informational(each)]
+    return bool(later) and sa.established_ns is not None and later[0].start_ns - sa.established_ns < NANOSECONDS // 2
+
+
+@rule(
+    "NET-014",
+    "cleartext-leak",
+    CRITICAL,
+    title="Traffic leaves in the clear beside the tunnel",
+    means="Packets that belong into the tunnel cross the network unencrypted.",
+    detect="Packets between private networks, or tunnel protocols between the gateways, outside ESP on the same link.",
+    look_alikes={"CAP-005": "Linux shows decrypted packets once more on the interface they came in by, right behind the ESP packet"},
+    causes=("a missing route or policy on the side that answers", "NAT before IPsec", "no policy that drops while the tunnel is down"),
+    confirm="Compare with the traffic selectors.",
+    fix="Add the policy or route; drop what must not leave in the clear.",
+    swanctl="children.NAME.start_action = trap",
+    ios="ip access-list OUTSIDE-OUT / deny gre any any",
+    rfc=("RFC 4301 5.1",),
+)
+def cleartext_leak(analysis: Analysis, view: View) -> Iterator[Found]:
+    """Clear packets where an SA stands."""
+    gateways = {address for sa in analysis.ike_sas for end in (sa.initiator, sa.responder) for address, _ in end.addresses}
+    tunnels = {int(IpProtocol[name]) for name in ("GRE", "IPv4", "IPv6") if name in IpProtocol.__members__}
+    for each in view.clear:
+        inside = is_private(each.src) and is_private(each.dst) and not {each.src, each.dst} & gateways
+        nested = {each.src, each.dst} <= gateways and each.protocol in tunnels
+        if not (inside or nested) or not analysis.ike_sas:
+            continue
+        copied = _follows_esp(each, analysis)
+        if copied:
+            continue
+        yield Found(
+            confidence=LIKELY,
+            summary=f"{counted(each.packets, 'packet')} from {each.src} to {each.dst} ({frames([each.first_frame, each.last_frame])}) cross this link "
+            "unencrypted, beside a tunnel between the gateways.",
+            evidence=(
+                Evidence(each.first_frame, each.file, "ip", None, f"{each.src} → {each.dst}, protocol {each.protocol}"),
+                Evidence(each.last_frame, each.file, "ip", None, "last packet"),
+            ),
+            subject=analysis.ike_sas[0].id,
+        )
+
+
+def _follows_esp(each: ClearTraffic, analysis: Analysis) -> bool:
+    """Whether the clear packets may be the decrypted copies of ESP packets: as many, and from one and the same flow."""
+    return any(
+        flow.packets == each.packets and 0 <= each.first_ns - flow.first_ns < NANOSECONDS // 1000 and is_private(each.dst)
+        for flow in analysis.flows
+        if any(back.src == flow.dst for back in analysis.flows)
+    )
+
+
+@rule(
+    "NET-015",
+    "tcp-encapsulation",
+    INFO,
+    title="IKE and ESP travel in TCP",
+    means="UDP was not usable, so the tunnel is carried in a TCP connection, which is slower when packets are lost.",
+    detect="IKE in a TCP stream (RFC 9329).",
+    causes=("UDP is blocked",),
+    fix="Permit UDP 500 and 4500.",
+    rfc=("RFC 9329 1", "RFC 9329 9"),
+)
+def tcp_encapsulation(sa: IkeSa) -> Iterator[Found]:
+    """Messages that came in TCP."""
+    carried = [r for e in sa.exchanges for r in e.records if r.datagram.kind is Kind.IKE and r.datagram.encapsulation.name == "TCP"]
+    if carried:
+        yield Found(
+            confidence=CERTAIN,
+            summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} speak IKE over TCP ({frames(carried)}).",
+            evidence=evidence.messages(carried),
+        )
+
