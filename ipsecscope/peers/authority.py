@@ -81,9 +81,9 @@ def _prime(entropy: Entropy, bits: int) -> int:
     while True:
         drawn = int.from_bytes(entropy.octets(bits // 8, "RSA prime"), "big")
         candidate = drawn | 3 << bits - 2 | 1
-        if all(candidate % small for small in SMALL_PRIMES) and gcd(candidate - 1, PUBLIC_EXPONENT) == 1:
-            if _is_prime(candidate, entropy):
-                return candidate
+        is_candidate = all(candidate % small for small in SMALL_PRIMES) and gcd(candidate - 1, PUBLIC_EXPONENT) == 1
+        if is_candidate and _is_prime(candidate, entropy):
+            return candidate
 
 
 def _is_prime(number: int, entropy: Entropy) -> bool:

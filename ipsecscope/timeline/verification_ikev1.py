@@ -11,7 +11,7 @@ from itertools import islice
 
 import msgspec
 
-from ipsecscope.decrypt.algorithms import AlgorithmError, PrfRow, prf_by_name
+from ipsecscope.decrypt.algorithms import PrfRow, prf_by_name
 from ipsecscope.decrypt.groups import group
 from ipsecscope.decrypt.keymat_ikev1 import hash_1, hash_2, hash_3, hash_i, hash_r, skeyid_psk, skeyid_signature
 from ipsecscope.decrypt.secret import Secret
@@ -23,7 +23,7 @@ from ipsecscope.dissect.registry.isakmp import ExchangeType
 from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.ikev1_keys import Ikev1Opener
 from ipsecscope.timeline.opened import PHASE_1
-from ipsecscope.timeline.sas import MessageRecord, Role, other
+from ipsecscope.timeline.sas import MessageRecord, Role
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, place_of
 
@@ -121,7 +121,7 @@ class Ikev1Verifier:
         what = ("SIG_" if is_signature else "HASH_") + record.sender[0].upper()
         try:
             checked = self._check(record.sender, body)
-        except AlgorithmError as error:
+        except ValueError as error:  # algorithms and sizes that the keys at hand do not go with
             checked = Checked(None, str(error))
         if checked.verdict is not False and self.keys_differ and not is_signature:
             checked = Checked(False, f"right for its sender, but {DIFFERENT}" if checked.verdict else DIFFERENT)
@@ -186,7 +186,7 @@ class Ikev1Verifier:
         for record in self.ring.for_ike_v1(self.sa.spi_i)[0]:
             if record.skeyid is not None:
                 yield Candidate(record.skeyid, f"the SKEYID at {place_of(record.origin)}", binds=True)
-        if "PSK" in self._auth or "PRE_SHARED" in self._auth:
+        if self._is_psk:
             names = [identity.value for identity in self.ids.values()]
             for psk in self.ring.psks:
                 binds = is_for(psk.ids, self.sa, names)
@@ -201,8 +201,10 @@ class Ikev1Verifier:
                 yield Candidate(skeyid, "the SKEYID of a Diffie-Hellman secret", binds=False)
 
     @property
-    def _auth(self) -> str:
-        return self.state.auth or ""
+    def _is_psk(self) -> bool:
+        """Whether the negotiated method takes SKEYID from a pre-shared key, XAUTH or not."""
+        word = self.state.auth or ""
+        return "PSK" in word or "PRE_SHARED" in word
 
     @property
     def _secret_size(self) -> int:
@@ -212,18 +214,17 @@ class Ikev1Verifier:
             return 0
 
     def _unreadable(self, phase_1: list[MessageRecord]) -> Iterator[Detail]:
-        """The first encrypted message of a side when the key that opens the other side's does not open it.
+        """The initiator's first encrypted message when the key that opens the responder's messages does not open it.
 
-        Its IV is known from the public values, so a wrong pre-shared key is what is left (RFC 2409 appendix B).
+        Its IV follows from the public values (RFC 2409 appendix B), so with pre-shared keys only the key can be wrong.
         """
-        for role in ("initiator", "responder"):
-            if self.state.opened_by.get(role) or not self.state.opened_by.get(other(role)):
-                continue
-            first_one = next((each for each in phase_1 if each.encrypted), None)
-            if first_one is None or first_one.sender != role or self.exchanged is None:
-                continue
+        opened_by = self.state.opened_by
+        if opened_by.get("initiator") or not opened_by.get("responder") or not self._is_psk or self.exchanged is None:
+            return
+        begins = next((each for each in phase_1 if each.encrypted), None)
+        if begins is not None and begins.sender == "initiator" and not begins.datagram.missing:
             why = f"does not open with the key of the other side: {DIFFERENT}"
-            yield detail_of(first_one, f"HASH_{role[0].upper()}", verdict=False, why=why, decides=True)
+            yield detail_of(begins, "HASH_I", verdict=False, why=why, decides=True)
 
     # -- behind phase 1 -----------------------------------------------------------------------------------------
 

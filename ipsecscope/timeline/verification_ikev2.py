@@ -12,7 +12,7 @@ from itertools import islice, product
 
 import msgspec
 
-from ipsecscope.decrypt.algorithms import AlgorithmError, PrfRow
+from ipsecscope.decrypt.algorithms import PrfRow
 from ipsecscope.decrypt.keymat import (
     derive_ike_keys,
     expand_ike_keys,
@@ -44,6 +44,7 @@ from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, place_of
 
 MAX_TRIALS = 8192  # combinations of keys, messages and secrets tried for one AUTH payload
+MAX_INNER = 0xFFFF - 4  # octets of payloads in one Encrypted payload, whose length has 16 bits
 MAX_INIT_PAIRS = 16  # combinations of IKE_SA_INIT requests and responses
 
 _INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
@@ -186,12 +187,10 @@ class Ikev2Verifier:
         with_ppk: bool,
         decides: bool,
     ) -> Detail:
-        claim = self._claim(record, method, data, with_ppk=with_ppk)
-        if isinstance(claim, str):
-            return detail_of(record, what, verdict=None, why=claim, decides=decides)
         try:
-            checked = self._check(claim)
-        except AlgorithmError as error:
+            claim = self._claim(record, method, data, with_ppk=with_ppk)
+            checked = Checked(None, claim) if isinstance(claim, str) else self._check(claim)
+        except ValueError as error:  # algorithms and sizes that the keys at hand do not go with
             checked = Checked(None, str(error))
         return detail_of(record, what, checked.verdict, f"{method}: {checked.why}", decides=decides)
 
@@ -293,13 +292,13 @@ class Ikev2Verifier:
         whole = next((each for each in records if _is_whole(each)), None)
         if whole is None or whole.opening is None or whole.opening.data is None:
             return None
-        begins = whole
+        begins: MessageRecord | None = whole
         if whole.fragment is not None:
-            begins = next(each for each in records if each.fragment == (1, whole.fragment[1]))
+            begins = next((each for each in records if each.fragment == (1, whole.fragment[1])), None)
         keys = self.state.opened_by.get(whole.number)
         sk_p = None if keys is None else self._sk_p(keys, role)
         row = None if keys is None else keys.prf or (self.state.suite.prf if self.state.suite else None)
-        if sk_p is None or row is None:
+        if begins is None or sk_p is None or row is None or len(whole.opening.data) > MAX_INNER:
             return None
         entry = begins.message.payloads[-1]
         chunk = int_auth_chunk(octets_of(begins), entry.start, whole.opening.first, whole.opening.data)

@@ -121,13 +121,11 @@ def seen(report: Report) -> Iterator[tuple[str, str, int]]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if truth_of(name).get("messages")])
 def test_exchanges_are_those_the_daemons_logged(scenario: str) -> None:
     """Every message that a daemon sent is in the union of the taps, and nothing else is."""
     expected = sorted(set(logged(scenario)))
     logging = {role for _, _, role in expected}  # ike-scan keeps no log
-    if not expected:
-        pytest.skip("the daemons of this session logged no messages")
     initiators = {"192.0.2.10", "192.0.2.11", "10.99.0.10", "203.0.113.5", "2001:db8:1::10"}
     found = set()
     for path in captures_of(scenario):
@@ -154,12 +152,10 @@ def nat_truth(scenario: str) -> dict[str, bool]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if nat_truth(name)])
 def test_nat_verdict_is_that_of_the_daemons(scenario: str) -> None:
     expected = nat_truth(scenario)
     sas = report_of(LAB / scenario / "capture.pcap").ike_sas
-    if not expected or not sas:
-        pytest.skip("no verdict was logged")
     found = {"initiator": sas[0].nat.initiator, "responder": sas[0].nat.responder}
     readable = {role: verdict for role, verdict in found.items() if verdict is not None and role in expected}
     assert readable == {role: expected[role] for role in readable}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,7 +83,7 @@ def one_at_a_time(seqs: list[int]) -> dict[str, int]:
 def test_law_folds_equal_one_packet_at_a_time(seqs: list[int], cuts: list[int], each_window: bool) -> None:
     borders = sorted({0, len(seqs), *(cut for cut in cuts if cut < len(seqs))})
     made = FlowTable()
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         made.update(columns(seqs[start:stop], start=start))
         if each_window:
             made._flush()

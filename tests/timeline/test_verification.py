@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.files import CaptureReader
@@ -405,6 +408,41 @@ def test_quick_mode_hash_over_another_nonce_is_false(lab: Path) -> None:
     result = verify_sa(trackers[0], opener)
     assert {("HASH(2)", "responder", False), ("HASH(3)", "initiator", False)} <= verdicts(result)
     assert result.verified is True
+
+
+def test_unreadable_message_5_says_nothing_when_the_capture_cut_it(lab: Path) -> None:
+    folder = lab / "fail-wrong-psk-v1-main"
+    trackers, opener = follow(ike_datagrams(folder / "capture.pcap"), folder / "responder.log")
+    assert verify_sa(trackers[0], opener).verified is False
+    for place, record in enumerate(trackers[0].exchanges[0].request):
+        cut = msgspec.structs.replace(record.datagram, missing=1)
+        trackers[0].exchanges[0].request[place] = msgspec.structs.replace(record, datagram=cut)
+    assert verify_sa(trackers[0], opener).verified is None
+
+
+@given(data=st.data())
+def test_damaged_conversation_never_raises(lab: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["ikev1-main-rsa", "ikev1-aggressive-psk", "ikev2-rsa-cert", "ss6-mlkem-ppk"]))
+    datagrams, keys = damageable(lab / name)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(datagrams) - 1))
+        payload = bytearray(datagrams[place].payload)
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+        cut = data.draw(st.one_of(st.none(), st.integers(0, len(payload))))
+        datagrams[place] = msgspec.structs.replace(datagrams[place], payload=bytes(payload[:cut]))
+    trackers, opener = follow(datagrams, *keys, LAB_PSK)
+    for sa in trackers:
+        assert isinstance(verify_sa(sa, opener), Verified)
+
+
+@cache
+def kept(folder: Path) -> tuple[tuple[Datagram, ...], tuple[KeyRecord, ...]]:
+    return tuple(ike_datagrams(folder / "capture.pcap")), read_keys(folder / "keys.json").records
+
+
+def damageable(folder: Path) -> tuple[list[Datagram], tuple[KeyRecord, ...]]:
+    datagrams, keys = kept(folder)
+    return list(datagrams), keys
 
 
 # -- conversations made here: IKEv2 ------------------------------------------------------------------------------

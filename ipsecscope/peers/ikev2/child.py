@@ -222,11 +222,8 @@ def respond(
     if mode == Mode.TRANSPORT and (sa.local_behind_nat or sa.remote_behind_nat):
         mine, yours = _ranges(tsr.selectors), _ranges(tsi.selectors)  # RFC 7296 section 2.23.1
     else:
-        allowed = (
-            (host_selector(address),) if address else sa.config.remote_ts or (host_selector(sa.path.remote.address),)
-        )
-        yours = narrow(tsi.selectors, allowed)
-        mine = narrow(tsr.selectors, sa.config.local_ts or (host_selector(sa.path.local.address),))
+        yours = narrow(tsi.selectors, _their_policy(sa, address))
+        mine = narrow(tsr.selectors, _own_side(sa, asks=False))
     if not mine or not yours:
         return Refusal(NotifyType.TS_UNACCEPTABLE)
     child = _made(sa, chosen, chosen.spi, theirs.spi, (yours, mine), mode, secret, ni, nr, is_initiator=False)
@@ -242,9 +239,16 @@ def respond(
     return child, bodies
 
 
+def _their_policy(sa: IkeSa, assigned: str) -> tuple[RangeSelector, ...]:
+    """What the other side may have: the address that we assigned, else what is configured, else its own address."""
+    return (host_selector(assigned),) if assigned else _other_side(sa)
+
+
 def _assign(sa: IkeSa, received: Received) -> tuple[str, list[Body]] | Refusal:
     """A virtual address and CP(CFG_REPLY) for CP(CFG_REQUEST) (RFC 7296 section 2.19)."""
     request = received.first(Configuration)
+    if sa.config.request_virtual_ip:
+        return "", []
     if request is None or request.cfg_type != ConfigurationType.CFG_REQUEST:
         needs = sa.config.pool.addresses and not sa.virtual_ip
         return Refusal(NotifyType.FAILED_CP_REQUIRED) if needs else (sa.virtual_ip, [])

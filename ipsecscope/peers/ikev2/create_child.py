@@ -55,6 +55,12 @@ def key_pair(sa: IkeSa, method: KeyExchangeMethod) -> KeyPair:
     return generate(method, sa.owner.entropy.octets(group(method).entropy_size, "KEi"))
 
 
+def later(sa: IkeSa, now: Instant) -> Instant:
+    """When to try again behind a TEMPORARY_FAILURE; chance keeps two sides from colliding for ever."""
+    span = sa.config.patience.try_again
+    return now + span + sa.owner.entropy.below(span, "try again")
+
+
 def wanted_method(received: Received) -> KeyExchangeMethod | None:
     """The method that an INVALID_KE_PAYLOAD asks for."""
     found = received.notify(NotifyType.INVALID_KE_PAYLOAD)
@@ -136,9 +142,9 @@ class NewChild:
             return False
         if self.replaced is not None:
             self.replaced.machine.take(REKEY_FAILED, sa, self, now)
-            sa.set_timer(f"rekey {self.replaced.spi_in.hex()}", now + sa.config.patience.try_again)
+            sa.set_timer(f"rekey {self.replaced.spi_in.hex()}", later(sa, now))
         else:
-            sa.set_timer("new Child SA", now + sa.config.patience.try_again)
+            sa.set_timer("new Child SA", later(sa, now))
         return True
 
     def _settle(self, sa: IkeSa, reply: Received) -> ChildSa | child.Refusal:

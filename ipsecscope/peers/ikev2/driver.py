@@ -31,6 +31,7 @@ from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, CONNECT, HALF_OPE
 from ipsecscope.peers.peer import Input, Machine, Mailbox, Path, Reply, Request
 
 MAX_DATAGRAM = 65_535
+MAX_CLOSED = 64  # closed IKE SAs whose last response can still be repeated
 COOKIE_SECRET_LIFETIME = 120 * SECOND  # a cookie of the secret before is still taken
 COOKIE_SIZE = 20
 
@@ -86,6 +87,7 @@ class Ikev2Peer:
         self.entropy = entropy
         self.mailbox = Mailbox()
         self.sas: dict[bytes, IkeSa] = {}  # by the SPI that we chose
+        self._closed: dict[bytes, IkeSa] = {}
         self._timers: list[tuple[Instant, int, IkeSa]] = []
         self._scheduled = 0
 
@@ -210,8 +212,12 @@ class Ikev2Peer:
         self.sas[sa.local_spi] = sa
 
     def forget(self, sa: IkeSa) -> None:
-        """Do not find it any more."""
-        self.sas.pop(sa.local_spi, None)
+        """Do not find it any more, but to repeat its last response: the one to a Delete may be lost."""
+        if self.sas.pop(sa.local_spi, None) is None:
+            return
+        if len(self._closed) >= MAX_CLOSED:
+            del self._closed[next(iter(self._closed))]
+        self._closed[sa.local_spi] = sa
 
     def schedule(self, sa: IkeSa, when: Instant) -> None:
         """Wake the SA then."""
@@ -287,8 +293,13 @@ class Ikev2Peer:
             self._request(sa, message, data, path, now)
 
     def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
-        """A message of no IKE SA that we know."""
-        del message, data, path, now
+        """A message of no IKE SA that we know, or of one that is closed."""
+        header = message.header
+        assert header is not None
+        closed = self._closed.get(header.spi_r if header.original_initiator else header.spi_i)
+        if closed is not None and closed.is_initiator != header.original_initiator and not header.is_response:
+            self._out_of_window(closed, message, data, path, now)
+            return
         self.mailbox.counts["unknown IKE SPI"] += 1
 
     def _open(self, sa: IkeSa, message: Message, data: bytes, path: Path) -> Received | None:

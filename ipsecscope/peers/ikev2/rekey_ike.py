@@ -21,7 +21,7 @@ from ipsecscope.peers.config import Offer
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev2 import auth, child
-from ipsecscope.peers.ikev2.create_child import exchange_keys, group_of, key_pair, wanted_method
+from ipsecscope.peers.ikev2.create_child import exchange_keys, group_of, key_pair, later, wanted_method
 from ipsecscope.peers.ikev2.informational import DeleteIke
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.negotiation import (
@@ -100,7 +100,7 @@ class RekeyIke:
             sa.begin(self, now)
             return None
         if error == NotifyType.TEMPORARY_FAILURE and self._tries <= MAX_RETRIES and self.rival is None:
-            sa.set_timer("rekey IKE SA", now + sa.config.patience.try_again)
+            sa.set_timer("rekey IKE SA", later(sa, now))
             return None
         made = self._successor(sa, reply, now)
         if made is None:
@@ -139,6 +139,8 @@ class RekeyIke:
             hand_over(sa, self.rival.successor, now)
             made.begin(DeleteIke("closes the redundant IKE SA, made with the lowest nonce"), now)
             return REPLACED
+        # The other side closes the redundant one, unless it never heard that it was made.
+        self.rival.successor.set_timer("half-open", now + sa.config.patience.half_open)
         hand_over(sa, made, now)
         sa.begin(DeleteIke("deletes the IKE SA that was rekeyed"), now)
         return REPLACED

@@ -1,0 +1,482 @@
+"""One ISAKMP SA as one of its ends keeps it: cookies, keys, conversations, phase 2 SAs.
+
+It knows how to send, to repeat and to recognise messages. What a message means is the business of the exchange
+modules; what happens when is the tables in ``transitions.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from ipsecscope.decrypt.groups import KeyPair
+from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite
+from ipsecscope.dissect.body import Body
+from ipsecscope.dissect.chain import Payload
+from ipsecscope.dissect.header import Header
+from ipsecscope.dissect.ikev1 import SecurityAssociation
+from ipsecscope.dissect.message import Message
+from ipsecscope.dissect.natt import NON_ESP_MARKER
+from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
+from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
+from ipsecscope.dissect.registry.isakmp import ExchangeType
+from ipsecscope.peers import events
+from ipsecscope.peers.config import Identity, Mode
+from ipsecscope.peers.entropy import Entropy, Instant
+from ipsecscope.peers.events import PeerEvent, Role
+from ipsecscope.peers.ikev1.config import ChildRequest, Ikev1Config, NatTraversal, PhaseOneOffer
+from ipsecscope.peers.ikev1.fragments import Joiner, cut
+from ipsecscope.peers.ikev1.messages import NO_COOKIE, PHASE_1, Received, header_of, notation, payloads_of
+from ipsecscope.peers.ikev1.protection import Protection
+from ipsecscope.peers.ikev1.vendors import Extension
+from ipsecscope.peers.peer import Input, Machine, Mailbox, Path
+
+MAX_TALKS = 64  # exchanges of phase 2 that are under way at one time
+MAX_SEEN = 128  # messages that are recognised when they come again
+MAX_REPEATS = 16  # how often one answer is sent again because its request came again
+FRAGMENT_IDS = 0x10000
+
+_Event = TypeVar("_Event", bound=PeerEvent)
+
+
+class PhaseOne(Enum):
+    """Where an ISAKMP SA stands."""
+
+    IDLE = "nothing was sent or received"
+    SA_SENT = "initiator: message 1 of main mode is on its way"
+    KE_SENT = "initiator: message 3 of main mode is on its way"
+    ID_SENT = "initiator: message 5 of main mode is on its way"
+    AGGRESSIVE_SENT = "initiator: message 1 of aggressive mode is on its way"
+    SA_ANSWERED = "responder: message 2 of main mode was sent"
+    KE_ANSWERED = "responder: message 4 of main mode was sent"
+    AGGRESSIVE_ANSWERED = "responder: message 2 of aggressive mode was sent"
+    XAUTH = "phase 1 is authenticated, the user is not"
+    CONFIGURING = "the client waits for its address"
+    ESTABLISHED = "ready for phase 2"
+    CLOSED = "gone"
+
+
+class QuickMode(Enum):
+    """Where a quick mode stands."""
+
+    IDLE = "nothing was sent or received"
+    OFFERED = "initiator: message 1 is on its way"
+    UNCONFIRMED = "initiator: message 3 was sent, the responder's commit bit asks to wait for CONNECTED"
+    ANSWERED = "responder: message 2 is on its way"
+    INSTALLED = "its SAs are in use"
+    FAILED = "refused, or without an answer"
+
+
+class Transaction(Enum):
+    """Where a transaction of XAUTH or mode configuration stands."""
+
+    IDLE = "nothing was sent or received"
+    ASKED = "our REQUEST or SET is on its way"
+    DONE = "answered"
+
+
+@dataclass(slots=True, eq=False)
+class Talk:
+    """One exchange: the messages that share a message id. ``matter`` is what its exchange module keeps for it."""
+
+    message_id: int
+    exchange_type: ExchangeType
+    by_us: bool
+    machine: Machine[Any] | None = None
+    matter: Any = None
+    header: Header | None = None
+    sent: tuple[bytes, ...] = ()
+    story: str = ""
+    answers: bytes = b""  # the digest of the message that ``sent`` answers
+    repeats: int = 0
+    tries: int = 0
+    interval: Instant = 0
+
+    @property
+    def timer(self) -> str:
+        """The name of its retransmission timer."""
+        return f"retransmit {self.message_id:08x}"
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """A pair of SAs of one protocol that a quick mode made. ``initiator`` is the initiator of that quick mode."""
+
+    protocol: ProtocolId
+    spi_in: bytes
+    spi_out: bytes
+    suite: ChildSuite
+    keys: ChildKeys
+    is_initiator: bool
+    tsi: str
+    tsr: str
+    mode: Mode
+    request: ChildRequest
+    message_id: int
+
+    @property
+    def spi_i(self) -> bytes:
+        """The SPI that the initiator of its quick mode chose."""
+        return self.spi_in if self.is_initiator else self.spi_out
+
+    @property
+    def spi_r(self) -> bytes:
+        """The SPI that the responder of its quick mode chose."""
+        return self.spi_out if self.is_initiator else self.spi_in
+
+    @property
+    def security_protocol(self) -> SecurityProtocol:
+        """Its protocol in the words of IKEv2, as events have it."""
+        return SecurityProtocol.AH if self.protocol == ProtocolId.PROTO_IPSEC_AH else SecurityProtocol.ESP
+
+    @property
+    def traffic(self) -> tuple[ProtocolId, bool, str, str]:
+        """What it protects, the same from one rekeying to the next."""
+        pair = (self.tsi, self.tsr) if self.is_initiator else (self.tsr, self.tsi)
+        return self.protocol, True, *pair
+
+
+@dataclass(slots=True)
+class Handshake:
+    """What phase 1 needs until it is done. Octets of bodies are kept as they were on the wire, for the HASHes."""
+
+    offered: SecurityAssociation | None = None
+    sa_i: bytes = b""
+    pair: KeyPair | None = None
+    g_xi: bytes = b""
+    g_xr: bytes = b""
+    ni: bytes = b""
+    nr: bytes = b""
+    id_i: bytes = b""
+    id_r: bytes = b""
+    nat_hashes: tuple[bytes, ...] = ()
+
+
+class Owner(Protocol):
+    """What an ISAKMP SA asks of the peer it belongs to."""
+
+    config: Ikev1Config
+    entropy: Entropy
+    mailbox: Mailbox
+
+    def register(self, sa: IsakmpSa) -> None:
+        """Find the SA by its cookies from now on."""
+        ...
+
+    def forget(self, sa: IsakmpSa) -> None:
+        """Do not find it any more."""
+        ...
+
+    def schedule(self, sa: IsakmpSa, when: Instant) -> None:
+        """Wake the SA then."""
+        ...
+
+    def assign_address(self, sa: IsakmpSa) -> str:
+        """An address of the pool; empty when there is none left."""
+        ...
+
+    def rivals_of(self, sa: IsakmpSa) -> list[IsakmpSa]:
+        """Other SAs with the same remote identity."""
+        ...
+
+
+class IsakmpSa:
+    """An ISAKMP SA and everything that goes on under it."""
+
+    def __init__(
+        self, owner: Owner, machine: Machine[PhaseOne], role: Role, cookie_i: bytes, cookie_r: bytes, path: Path
+    ) -> None:
+        self.owner = owner
+        self.config = owner.config
+        self.machine = machine
+        self.role = role
+        self.cookie_i = cookie_i
+        self.cookie_r = cookie_r
+        self.path = path
+        self.handshake = Handshake()
+        self.chosen: PhaseOneOffer | None = None
+        self.protection: Protection | None = None
+        self.phase_1 = Talk(PHASE_1, ExchangeType.IDENTITY_PROTECTION, by_us=role == "initiator", machine=machine)
+        self.talks: dict[int, Talk] = {}
+        self.children: list[ChildSa] = []
+        self.timers: dict[str, Instant] = {}
+        self.extensions: frozenset[Extension] = frozenset()  # what the other side announced
+        self.nat_traversal: NatTraversal | None = None  # the version that both sides have
+        self.local_behind_nat = False
+        self.remote_behind_nat = False
+        self.remote_id: Identity | None = None
+        self.user = ""
+        self.virtual_ip = ""  # client: ours; gateway: the one we handed out
+        self.predecessor: IsakmpSa | None = None
+        self.is_replaced = False
+        self.last_heard: Instant = 0
+        self.dpd_sequence = 0
+        self.dpd_tries = 0
+        self.joiner = Joiner()
+        self._fragment_id = 0
+        self._seen: OrderedDict[bytes, Talk] = OrderedDict()
+        self._sent_count = 0
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_initiator(self) -> bool:
+        """Whether we began phase 1."""
+        return self.role == "initiator"
+
+    @property
+    def other(self) -> Role:
+        """The role of the other side."""
+        return "responder" if self.is_initiator else "initiator"
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we are the end that XAUTH and mode configuration serve."""
+        return not self.config.is_gateway
+
+    @property
+    def cookies(self) -> tuple[bytes, bytes]:
+        """Both cookies."""
+        return self.cookie_i, self.cookie_r
+
+    @property
+    def group_id(self) -> str:
+        """How events call this SA."""
+        return f"{self.cookie_i.hex()}_{self.cookie_r.hex()}"
+
+    @property
+    def state(self) -> PhaseOne:
+        """Where it stands."""
+        return self.machine.state
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether phase 1 is done."""
+        return self.state in (PhaseOne.XAUTH, PhaseOne.CONFIGURING, PhaseOne.ESTABLISHED)
+
+    @property
+    def has_nat(self) -> bool:
+        """Whether there is a NAT on the way."""
+        return self.local_behind_nat or self.remote_behind_nat
+
+    def say(self, kind: type[_Event], now: Instant, **facts: Any) -> None:
+        """Emit an event of this SA."""
+        self.owner.mailbox.emit(kind(time_ns=now, group_id=self.group_id, vantage=self.role, **facts))
+
+    def count(self, what: str) -> None:
+        """Count something that was dropped or refused."""
+        self.owner.mailbox.counts[what] += 1
+
+    def take(self, given: Input, received: Received | None, now: Instant) -> None:
+        """Give phase 1's state machine an input."""
+        self.machine.take(given, self, self.phase_1, received, now)
+
+    def role_of(self, talk: Talk) -> Role:
+        """Who began an exchange, as a role in the ISAKMP SA."""
+        return self.role if talk.by_us else self.other
+
+    # -- timers -------------------------------------------------------------------------------------------------
+
+    def set_timer(self, name: str, when: Instant) -> None:
+        """(Re)start a timer."""
+        self.timers[name] = when
+        self.owner.schedule(self, when)
+
+    def clear_timer(self, name: str) -> None:
+        """Stop a timer, if it runs."""
+        self.timers.pop(name, None)
+
+    # -- exchanges ----------------------------------------------------------------------------------------------
+
+    def begin(self, exchange_type: ExchangeType, machine: Machine[Any] | None, matter: Any = None) -> Talk:
+        """Begin an exchange of phase 2 with a message id of our own."""
+        return self._open(self._new_message_id(), exchange_type, machine, matter, by_us=True)
+
+    def join(
+        self, message_id: int, exchange_type: ExchangeType, machine: Machine[Any] | None, matter: Any = None
+    ) -> Talk:
+        """Take part in an exchange that the other side begins."""
+        return self._open(message_id, exchange_type, machine, matter, by_us=False)
+
+    def _open(
+        self, message_id: int, exchange_type: ExchangeType, machine: Machine[Any] | None, matter: Any, *, by_us: bool
+    ) -> Talk:
+        while len(self.talks) >= MAX_TALKS:
+            oldest = self.talks.pop(next(iter(self.talks)))
+            self.clear_timer(oldest.timer)
+        talk = self.talks[message_id] = Talk(message_id, exchange_type, by_us, machine, matter)
+        return talk
+
+    def _new_message_id(self) -> int:
+        while True:
+            number = int.from_bytes(self.owner.entropy.octets(4, "message id"), "big")
+            if number != PHASE_1 and number not in self.talks:
+                return number
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        talk: Talk,
+        bodies: Iterable[Body | Payload],
+        now: Instant,
+        *,
+        encrypted: bool = True,
+        expects_answer: bool,
+        commit: bool = False,
+        story: str = "",
+    ) -> None:
+        """Send the next message of an exchange, and repeat it until an answer comes if one is expected."""
+        payloads = payloads_of(bodies)
+        header = header_of(talk.exchange_type, talk.message_id, self.cookies, encrypted=encrypted, commit=commit)
+        if encrypted:
+            assert self.protection is not None
+            data = self.protection.seal(header, payloads)
+        else:
+            data = Message(header=header, payloads=payloads).build()
+        why = story or (talk.machine.story if talk.machine is not None else "")
+        talk.story = notation(header, payloads) + (f". {self.role.capitalize()}: {why}" if why else "")
+        talk.header, talk.sent = header, self._cut(data, header)
+        talk.repeats = talk.tries = 0
+        self._announce(events.MessageSent, talk, now)
+        self._post(talk.sent, talk.story)
+        if expects_answer:
+            talk.interval = self.config.patience.retransmit_after
+            self.set_timer(talk.timer, now + talk.interval)
+        else:
+            self.clear_timer(talk.timer)
+
+    def _cut(self, data: bytes, header: Header) -> tuple[bytes, ...]:
+        if not self.config.fragmentation or Extension.FRAGMENTATION not in self.extensions:
+            return (data,)
+        self._fragment_id = self._fragment_id % (FRAGMENT_IDS - 1) + 1
+        return cut(data, header, self._fragment_id, self.config.fragment_size)
+
+    def _post(self, datagrams: tuple[bytes, ...], story: str) -> None:
+        self._sent_count += 1
+        silent_after = self.config.faults.silent_after
+        if silent_after and self._sent_count > silent_after:
+            self.count("kept silent")
+            return
+        marker = NON_ESP_MARKER if self.path.local.port == self.config.nat_port else b""
+        for number, data in enumerate(datagrams, 1):
+            part = f"fragment {number} of {len(datagrams)}: " if len(datagrams) > 1 else ""
+            self.owner.mailbox.post(marker + data, self.path, part + story)
+
+    def _announce(self, kind: type[events.MessageEvent], talk: Talk, now: Instant) -> None:
+        name = str(talk.exchange_type)
+        self.say(kind, now, exchange=name, message_id=talk.message_id, sender=self.role)
+
+    def retransmit(self, talk: Talk, now: Instant) -> bool:
+        """Send the last message of an exchange again; False when patience is at its end."""
+        patience = self.config.patience
+        if talk.tries >= patience.retransmissions:
+            return False
+        talk.tries += 1
+        talk.interval = round(talk.interval * patience.factor)
+        self._announce(events.MessageRetransmitted, talk, now)
+        self._post(talk.sent, f"retransmission {talk.tries} of {talk.story}")
+        self.set_timer(talk.timer, now + talk.interval)
+        return True
+
+    # -- receiving ----------------------------------------------------------------------------------------------
+
+    def seen_before(self, data: bytes) -> Talk | None:
+        """The exchange to which this very message belonged when it came first; None for a new one."""
+        return self._seen.get(digest(data))
+
+    def remember(self, data: bytes, talk: Talk) -> None:
+        """Recognise this message when it comes again; what is sent next answers it."""
+        key = digest(data)
+        self._seen[key] = talk
+        talk.answers = key
+        self.clear_timer(talk.timer)
+        while len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+
+    def repeat_answer(self, talk: Talk, data: bytes, now: Instant) -> None:
+        """Send an answer again because its request came again (RFC 2408 section 5.1)."""
+        if not talk.sent or talk.answers != digest(data) or talk.repeats >= MAX_REPEATS:
+            return
+        talk.repeats += 1
+        self._announce(events.MessageRetransmitted, talk, now)
+        self._post(talk.sent, f"repeated, for its request came again: {talk.story}")
+
+    # -- outcomes -----------------------------------------------------------------------------------------------
+
+    def completed(self, talk: Talk, now: Instant) -> None:
+        """Say that an exchange came to its end."""
+        self.clear_timer(talk.timer)
+        self.say(
+            events.ExchangeCompleted,
+            now,
+            exchange=str(talk.exchange_type),
+            message_id=talk.message_id,
+            initiated_by=self.role_of(talk),
+        )
+
+    def refused(self, talk: Talk, notify: str, now: Instant, why: str = "") -> None:
+        """Say that an exchange was refused."""
+        self.clear_timer(talk.timer)
+        self.say(
+            events.Refused,
+            now,
+            exchange=str(talk.exchange_type),
+            message_id=talk.message_id,
+            initiated_by=self.role_of(talk),
+            notify=notify,
+            why=why,
+        )
+
+    def unanswered(self, talk: Talk, now: Instant) -> None:
+        """Say that nobody answered."""
+        self.say(
+            events.ExchangeUnanswered,
+            now,
+            exchange=str(talk.exchange_type),
+            message_id=talk.message_id,
+            initiated_by=self.role_of(talk),
+        )
+
+    def drop_child(self, child: ChildSa, now: Instant) -> None:
+        """Forget a pair of SAs."""
+        if child in self.children:
+            self.children.remove(child)
+            self.clear_timer(f"lifetime {child.spi_in.hex()}")
+            kind = {"protocol": child.security_protocol, "spi_i": child.spi_i, "spi_r": child.spi_r}
+            self.say(events.ChildSaDeleted, now, **kind)
+
+    def close(self, now: Instant, reason: str) -> None:
+        """Forget everything."""
+        for child in tuple(self.children):
+            self.drop_child(child, now)
+        self.timers.clear()
+        self.talks.clear()
+        self.owner.forget(self)
+        self.say(events.IkeSaClosed, now, reason=reason)
+
+
+def digest(data: bytes) -> bytes:
+    """What a message is recognised by."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+Action = Callable[[IsakmpSa, Talk, Received | None, Instant], Input | None]
+
+__all__ = [
+    "NO_COOKIE",
+    "Action",
+    "ChildSa",
+    "Handshake",
+    "IsakmpSa",
+    "Owner",
+    "PhaseOne",
+    "QuickMode",
+    "Talk",
+    "Transaction",
+    "digest",
+]
