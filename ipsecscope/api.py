@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.diagnose.engine import diagnose
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.reports.assemble import assemble
 from ipsecscope.reports.writing import open_output
@@ -55,7 +56,7 @@ def write_report(analysis: Analysis, path: str | Path, *, force: bool = False) -
     if kind is None:
         raise ValueError(f"{target.name}: no report format ends with {target.suffix!r}")
     with open_output(target, force=force) as out:
-        write(assemble(analysis), analysis, kind, out)
+        write(assemble(analysis, diagnose(analysis)), analysis, kind, out)
 
 
 def _paths(paths: Paths) -> list[str | Path]:

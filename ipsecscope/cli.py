@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ipsecscope.decrypt.keyring import KeyRing
-    from ipsecscope.reports.document import Note
+    from ipsecscope.reports.document import Finding, Note
 
 OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL = 0, 1, 2, 3, 70
 
@@ -43,6 +43,16 @@ class Format(StrEnum):
     text = "text"
     json = "json"
     jsonl = "jsonl"
+
+
+class Level(StrEnum):
+    """Severities of findings, the worst first."""
+
+    critical = "critical"
+    high = "high"
+    medium = "medium"
+    low = "low"
+    info = "info"
 
 
 Files = Annotated[
@@ -98,8 +108,16 @@ def analyze(
     force: Force = False,
     ike_port: IkePorts = None,
     width: Width = None,
+    fail_on: Annotated[
+        Level | None, typer.Option("--fail-on", help="Exit with 1 when a finding is at least this severe.")
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", help="Only these findings: codes, groups or slugs.", metavar="CODE")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="Not these findings.", metavar="CODE")] = None,
 ) -> None:
-    """Report every exchange, SA and flow in some captures."""
+    """Report every exchange, SA and flow in some captures, and what is wrong with them."""
+    from ipsecscope.diagnose.engine import diagnose
     from ipsecscope.reports.assemble import assemble
     from ipsecscope.reports.writing import open_output, write_report
     from ipsecscope.timeline.analysis import analyze as analyze_captures
@@ -111,7 +129,7 @@ def analyze(
         _complain(str(failure))
     if not analysis.files:
         raise typer.Exit(UNUSABLE)
-    report = assemble(analysis)
+    report = assemble(analysis, diagnose(analysis, select=select or (), ignore=ignore or ()))
     try:
         with open_output(output, force=force, inputs=files) as out:
             write_report(report, analysis, format.value, out, width=width)
@@ -119,6 +137,8 @@ def analyze(
         raise
     except OSError as error:
         _fail(str(error))
+    if fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings):
+        raise typer.Exit(FINDINGS)
     raise typer.Exit(_exit_code(report.notes, partial=bool(analysis.errors) or problems))
 
 
@@ -170,6 +190,11 @@ def _key_ring(paths: list[Path]) -> tuple[KeyRing | None, bool]:
         for record in file.records:
             ring.add(record)
     return ring, problems
+
+
+def _is_at_least(finding: Finding, level: Level) -> bool:
+    order = [each.value for each in Level]
+    return finding.suppressed_by is None and order.index(finding.severity) <= order.index(level.value)
 
 
 def _exit_code(notes: Iterable[Note], *, partial: bool) -> int:

@@ -9,6 +9,7 @@ import shlex
 import pytest
 from conftest import ROOT
 
+from ipsecscope.diagnose.engine import diagnose
 from ipsecscope.reports.assemble import assemble
 from ipsecscope.reports.text import write_text
 from ipsecscope.timeline.analysis import analyze
@@ -26,7 +27,7 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def first_screen() -> str:
     out = io.StringIO()
-    write_text(assemble(analyze([CAPTURE])), out)
+    write_text(assemble(analysis := analyze([CAPTURE]), diagnose(analysis)), out)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
@@ -67,7 +68,7 @@ def test_picture_is_there_and_current(request: pytest.FixtureRequest) -> None:
 
     out = io.StringIO()
     console = Console(record=True, file=out, width=120, force_terminal=True, color_system="truecolor", highlight=False)
-    write_text(assemble(analyze([CAPTURE])), out, console=console)
+    write_text(assemble(analysis := analyze([CAPTURE]), diagnose(analysis)), out, console=console)
     picture = console.export_svg(title=f"ipsecscope analyze {CAPTURE}", unique_id="first-screen")
     if request.config.getoption("--regen"):
         PICTURE.parent.mkdir(exist_ok=True)

@@ -47,7 +47,7 @@ _AEAD = re.compile(r"ENCR_AES_(GCM|CCM)_(\d+)")
 
 
 def swanctl_keyword(name: str) -> str | None:
-    """strongSwan's keyword for one transform as reports write it (``ENCR_AES_CBC-256``); None when it has none."""
+    """The keyword of strongSwan for one transform as reports write it (``ENCR_AES_CBC-256``); None when it has none."""
     base, _, bits = name.partition("-")
     aead = _AEAD.fullmatch(base)
     if aead is not None:
@@ -58,7 +58,7 @@ def swanctl_keyword(name: str) -> str | None:
 
 
 def group_keyword(name: str) -> str | None:
-    """strongSwan's keyword for a key exchange method."""
+    """The keyword of strongSwan for a key exchange method."""
     for pattern, word in (("MODP_", "modp"), ("ECP_", "ecp"), ("ML_KEM_", "mlkem"), ("CURVE25519", "x25519")):
         if name.startswith(pattern):
             return word + name.removeprefix(pattern).replace("_", "s") if pattern.endswith("_") else word
@@ -101,7 +101,7 @@ def swanctl_proposal(proposals: Iterable[Mapping[str, Any]], key: str) -> str:
         transforms = proposal.get("transforms")
         if not isinstance(transforms, Mapping):
             continue
-        words = [swanctl_keyword(names[0]) for names in transforms.values() if names and names[0] not in {"NO_ESN"}]
+        words = [swanctl_keyword(names[0]) for names in transforms.values() if names and names[0] != "NO_ESN"]
         known = [word for word in words if word]
         if known:
             return f"{HINT}{key} = {'-'.join(known)}"

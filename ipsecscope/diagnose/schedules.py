@@ -6,6 +6,7 @@ The rows are defaults that operators change; a fit names an implementation as a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -33,7 +34,7 @@ SCHEDULES = (
 
 def pauses_of(times_ns: Sequence[int]) -> tuple[float, ...]:
     """The pauses between moments, in seconds."""
-    return tuple((later - earlier) / NANOSECONDS for earlier, later in zip(times_ns, times_ns[1:], strict=False))
+    return tuple((later - earlier) / NANOSECONDS for earlier, later in pairwise(times_ns))
 
 
 def fit(times_ns: Sequence[int]) -> Schedule | None:
@@ -43,8 +44,6 @@ def fit(times_ns: Sequence[int]) -> Schedule | None:
         return None
     for schedule in SCHEDULES:
         paired = list(zip(pauses, schedule.pauses, strict=False))
-        if len(paired) >= MIN_PAUSES and all(
-            abs(seen - said) <= max(TOLERANCE * said, 0.06) for seen, said in paired
-        ):
+        if len(paired) >= MIN_PAUSES and all(abs(seen - said) <= max(TOLERANCE * said, 0.06) for seen, said in paired):
             return schedule
     return None

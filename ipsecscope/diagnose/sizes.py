@@ -162,9 +162,7 @@ def inner_ikev1(record: MessageRecord, envelope: Envelope) -> Inner | None:
     Senders pad only when they must, or always by one octet at least (RFC 2409 appendix B allows both), so a whole
     block stays open.
     """
-    length = (
-        record.datagram.wire_length if record.assembled is None else HEADER_SIZE + len(record.assembled.ciphertext)
-    )
+    length = record.datagram.wire_length if record.assembled is None else HEADER_SIZE + len(record.assembled.ciphertext)
     size = length - HEADER_SIZE
     if size <= 0 or size % envelope.block:
         return None

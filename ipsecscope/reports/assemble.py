@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from ipsecscope import __version__
 from ipsecscope.capture.link_types import link_type_name
 from ipsecscope.capture.records import CaptureNote, FileFacts
+from ipsecscope.diagnose.engine import Diagnosis, Headline
+from ipsecscope.diagnose.rule import Finding
 from ipsecscope.dissect.catalogue import severity_of
 from ipsecscope.dissect.names import notify_name, payload_name
 from ipsecscope.reports import document
@@ -50,8 +52,9 @@ def clock_of(analysis: Analysis) -> Clock:
     return Clock(min((each.resolution_ns for file in analysis.files for each in file.interfaces), default=1000))
 
 
-def assemble(analysis: Analysis) -> document.Report:
-    """Write an analysis as a report."""
+def assemble(analysis: Analysis, diagnosis: Diagnosis | None = None) -> document.Report:
+    """Write an analysis as a report, with what it means where a diagnosis is given."""
+    diagnosis = diagnosis or Diagnosis()
     clock = clock_of(analysis)
     return document.Report(
         schema=document.SCHEMA,
@@ -59,12 +62,23 @@ def assemble(analysis: Analysis) -> document.Report:
         capture=_capture(analysis, clock),
         ike_sas=[_ike_sa(sa, clock) for sa in analysis.ike_sas],
         flows=[_flow(flow, analysis, clock) for flow in analysis.flows],
-        findings=[],
-        headline=None,
+        findings=[_finding(each) for each in diagnosis.findings],
+        headline=None if diagnosis.headline is None else _headline(diagnosis.headline),
+        headlines=[_headline(each) for each in diagnosis.headlines],
         notes=[_note(each) for each in analysis.notes],
         icmp_errors=list(_icmp(analysis, clock)),
         keys=_keys(analysis),
     )
+
+
+def _finding(finding: Finding) -> document.Finding:
+    values = finding.fields()
+    evidence = [document.Evidence(**each) for each in values.pop("evidence")]
+    return document.Finding(evidence=evidence, **values)
+
+
+def _headline(headline: Headline) -> document.Headline:
+    return document.Headline(subject=headline.subject, code=headline.code, sentence=headline.sentence)
 
 
 def _keys(analysis: Analysis) -> document.Keys | None:

@@ -364,6 +364,7 @@ class Report(msgspec.Struct, frozen=True):
     flows: list[Flow]
     findings: list[Finding]
     headline: Headline | None
+    headlines: list[Headline] = []
     notes: list[Note] = []
     icmp_errors: list[IcmpError] = []
     keys: Keys | None = None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ipsecscope.reports.document import ChildSa, Endpoint, Flow, IkeSa, Proposal, Report
+from ipsecscope.reports.document import ChildSa, Endpoint, Finding, Flow, Headline, IkeSa, Proposal, Report
 from ipsecscope.reports.escape import show
 from ipsecscope.reports.ladder import Step, ladder
 
@@ -21,6 +21,8 @@ MAX_SAS = 20  # IKE SAs drawn in full; --format json has them all
 MAX_STEPS = 24  # arrows of one ladder
 MAX_FLOWS = 20
 MAX_NOTES = 12
+MAX_HEADLINES = 5
+MAX_FINDINGS = 12
 MIN_WIDTH, PIPE_WIDTH = 60, 120
 
 _STATE_STYLE = {
@@ -58,6 +60,7 @@ def write_text(
     _more(console, len(report.ike_sas) - MAX_SAS, "IKE SAs")
     _flows(console, report)
     _icmp(console, report)
+    _findings(console, report)
     _notes(console, report)
 
 
@@ -118,8 +121,36 @@ def _summary(console: Console, report: Report) -> None:
 
 
 def _headline(console: Console, report: Report) -> None:
-    if report.headline is not None:
-        _line(console, f"\n{report.headline.code}  {show(report.headline.sentence, 1000)}", "bold red")
+    """The root causes, each with what to try; other findings that a reader should see stand at the end."""
+    for headline in (report.headlines or [report.headline] if report.headline else [])[:MAX_HEADLINES]:
+        console.print()
+        _line(console, f"{headline.code}  {show(headline.sentence, 1000)}", "bold red")
+        finding = _finding_of(report, headline)
+        if finding is not None and finding.fix:
+            _line(console, f"  fix: {show(finding.fix, 600)}")
+        if finding is not None and finding.confirm:
+            _line(console, f"  to be sure: {show(finding.confirm, 600)}", "dim")
+
+
+def _finding_of(report: Report, headline: Headline) -> Finding | None:
+    wanted = (headline.code, headline.subject)
+    return next((each for each in report.findings if (each.code, each.subject) == wanted), None)
+
+
+def _findings(console: Console, report: Report) -> None:
+    told = {(each.code, each.subject) for each in report.headlines}
+    shown = [
+        each
+        for each in report.findings
+        if each.suppressed_by is None and each.severity != "info" and (each.code, each.subject) not in told
+    ]
+    if not shown:
+        return
+    console.print()
+    for each in shown[:MAX_FINDINGS]:
+        text = f"{each.code}  {each.severity}, {each.confidence}: {show(each.summary, 600)}"
+        _line(console, text, _SEVERITY_STYLE.get(each.severity, ""))
+    _more(console, len(shown) - MAX_FINDINGS, "findings")
 
 
 def _ike_sa(console: Console, sa: IkeSa, report: Report) -> None:
@@ -163,15 +194,14 @@ def _facts(sa: IkeSa) -> list[str]:
 def _nat(sa: IkeSa) -> str:
     behind = [role for role, verdict in (("initiator", sa.nat.initiator), ("responder", sa.nat.responder)) if verdict]
     if behind:
-        verb = "is" if len(behind) == 1 else "are"
-        text = f"NAT: {' and '.join(behind)} {verb} behind a NAT by the detection hashes"
-        text += ", at least one of them made up to force UDP encapsulation" if sa.nat.forced else ""
+        who = " and ".join(behind)
+        text = f"NAT: {who} by the detection hashes" + (", made up to force UDP encapsulation" if sa.nat.forced else "")
     elif sa.nat.initiator is False and sa.nat.responder is False:
         text = "NAT: none"
     else:
         text = ""
-    if sa.nat.unexplained:
-        text += f"; that of the {' and '.join(sa.nat.unexplained)} fits no address seen here"
+    if sa.nat.unexplained and not sa.nat.forced:
+        text += f"; the hash of the {' and '.join(sa.nat.unexplained)} fits no address seen here"
     return text + (", moved to UDP 4500" if text and sa.nat_t else "")
 
 

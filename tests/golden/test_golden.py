@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from ipsecscope.diagnose.engine import diagnose
 from ipsecscope.reports.assemble import assemble
 from ipsecscope.reports.document import from_json, to_json
 from ipsecscope.timeline.analysis import analyze
@@ -23,7 +24,8 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_root")
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
 def test_report_is_the_reviewed_one(capture: Path, request: pytest.FixtureRequest) -> None:
-    report = to_json(assemble(analyze([str(capture.relative_to(ROOT))])))
+    analysis = analyze([str(capture.relative_to(ROOT))])
+    report = to_json(assemble(analysis, diagnose(analysis)))
     golden = GOLDEN / f"{capture.stem}.json"
     if request.config.getoption("--regen"):
         golden.write_bytes(report)

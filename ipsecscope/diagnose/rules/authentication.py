@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ipsecscope.diagnose import evidence, sizes
-from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Confidence, Found, rule
+from ipsecscope.diagnose.rule import (
+    CERTAIN,
+    CRITICAL,
+    HIGH,
+    LIKELY,
+    MEDIUM,
+    POSSIBLE,
+    Confidence,
+    Evidence,
+    Found,
+    rule,
+)
 from ipsecscope.diagnose.view import (
     Answer,
     View,
@@ -66,7 +77,9 @@ def _asks_for_certificate(sa: IkeSa) -> bool:
 
 def _both_announce(sa: IkeSa, kind: int) -> bool:
     first = opening(sa)
-    return any(has_notify(each.request, kind) for each in first) and any(has_notify(each.response, kind) for each in first)
+    return any(has_notify(each.request, kind) for each in first) and any(
+        has_notify(each.response, kind) for each in first
+    )
 
 
 def ranked_causes(sa: IkeSa, view: View) -> tuple[str, ...]:
@@ -125,7 +138,7 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     )
 
 
-def _error_places(records: tuple[MessageRecord, ...]) -> tuple[evidence.Evidence, ...]:
+def _error_places(records: tuple[MessageRecord, ...]) -> tuple[Evidence, ...]:
     return tuple(each for record in records for each in evidence.errors(record))
 
 
@@ -299,7 +312,11 @@ def eap_rejected(sa: IkeSa, view: View) -> Iterator[Found]:
     means="One side owes the next EAP message and never sends it.",
     detect="IKE_AUTH rounds that end without success, refusal or further message.",
     look_alikes={"NET-005": "a large EAP message in fragments is lost", "AUTH-009": "the answer comes late"},
-    causes=("a password or certificate dialogue that nobody answers", "the client silently rejects the server's certificate", "RADIUS does not answer"),
+    causes=(
+        "a password or certificate dialogue that nobody answers",
+        "the client silently rejects the server's certificate",
+        "RADIUS does not answer",
+    ),
     confirm="The client's event log.",
     fix="A server certificate with the right name and key usage, and the full chain.",
     swanctl="local { auth = pubkey; certs = server.pem; send_cert = always }",
@@ -315,7 +332,9 @@ def eap_stalled(sa: IkeSa, view: View) -> Iterator[Found]:
     asked = copies(last, last.initiated_by)
     if not last.response and len(asked) > 1:
         owes, waiting = "responder", asked
-    elif view.answer(sa).kind == "eap-open" and view.horizon(last.stop_ns) > STALLED_NS and next_after(sa, last) is None:
+    elif (
+        view.answer(sa).kind == "eap-open" and view.horizon(last.stop_ns) > STALLED_NS and next_after(sa, last) is None
+    ):
         owes, waiting = "initiator", list(last.response)
     else:
         return
@@ -335,7 +354,12 @@ def eap_stalled(sa: IkeSa, view: View) -> Iterator[Found]:
     means="The responder answers, but only after seconds: it was probably waiting for another service.",
     detect="The answer to IKE_AUTH comes later than a second and ten times later than that to IKE_SA_INIT.",
     look_alikes={"NET-010": "loss: the answer follows a repeated request at once"},
-    causes=("a revocation check (CRL, OCSP) that times out", "a slow RADIUS server", "name resolution", "a deliberate delay before a refusal"),
+    causes=(
+        "a revocation check (CRL, OCSP) that times out",
+        "a slow RADIUS server",
+        "name resolution",
+        "a deliberate delay before a refusal",
+    ),
     confirm="Capture on the responder's inside.",
     fix="Make the service reachable, or relax the check.",
     swanctl="remote { revocation = relaxed }",
@@ -405,8 +429,7 @@ def certificates(sa: IkeSa) -> Iterator[tuple[MessageRecord, CertificateFacts]]:
             body = payload.body
             is_v1 = isinstance(body, ikev1.Certificate) and body.is_x509
             is_v2 = (
-                isinstance(body, ikev2.Certificate)
-                and body.encoding == CertificateEncoding.X_509_CERTIFICATE_SIGNATURE
+                isinstance(body, ikev2.Certificate) and body.encoding == CertificateEncoding.X_509_CERTIFICATE_SIGNATURE
             )
             if is_v1 or is_v2:
                 assert isinstance(body, ikev1.Certificate | ikev2.Certificate)
@@ -561,4 +584,3 @@ def credential_bruteforce(sa: IkeSa, view: View) -> Iterator[Found]:
                 f"({frames(records)}).",
                 evidence=evidence.messages(records),
             )
-

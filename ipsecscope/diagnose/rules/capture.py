@@ -32,7 +32,7 @@ YOUNG_SEQUENCE = 50
 @rule(
     "CAP-001",
     "snaplen-truncated",
-    HIGH,
+    MEDIUM,
     title="Packets were cut by the capture",
     means="The capture kept only the beginning of some packets. What is missing cannot be decoded, decrypted or verified.",
     detect="Captured length below the length on the wire, for at least one IKE, ESP or AH packet.",
@@ -59,7 +59,7 @@ def snaplen_truncated(analysis: Analysis) -> Iterator[Found]:
         summary=f"{counted(count, 'packet')} of IPsec lack their end in this capture, {len(cut)} of them IKE messages: "
         "what was in the missing octets is unknown, and nothing here can be decrypted or verified that needs them.",
         evidence=places,
-        severity=HIGH if cut else MEDIUM,
+        severity=MEDIUM if cut else LOW,
     )
 
 
@@ -279,8 +279,12 @@ def rewritten_addresses(sa: IkeSa) -> Iterator[Found]:
     if not first:
         return
     yield Found(
-        confidence=LIKELY if not sa.nat_t and any(each.type == ExchangeType.IKE_AUTH for each in sa.exchanges) else POSSIBLE,
+        confidence=LIKELY
+        if not sa.nat_t and any(each.type == ExchangeType.IKE_AUTH for each in sa.exchanges)
+        else POSSIBLE,
         summary=f"Neither {who(sa, 'initiator')} nor {who(sa, 'responder')} is an address that the NAT detection hashes "
         f"({frames(first)}) were made over: both ends were translated, or this file was rewritten.",
-        evidence=tuple(Evidence(record.frame, record.datagram.file, "payloads[N(NAT_DETECTION_SOURCE_IP)]") for record in first),
+        evidence=tuple(
+            Evidence(record.frame, record.datagram.file, "payloads[N(NAT_DETECTION_SOURCE_IP)]") for record in first
+        ),
     )

@@ -21,6 +21,7 @@ from ipsecscope.diagnose.view import (
 )
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
 from ipsecscope.dissect import ikev1, ikev2
+from ipsecscope.dissect.ikev2.public_values import SIZES
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
@@ -121,7 +122,11 @@ def _refusing(sa: IkeSa, *kinds: int) -> Iterator[tuple[Exchange, MessageRecord]
     means="The responder has no policy that covers the networks the initiator wants to connect.",
     detect="TS_UNACCEPTABLE in an opened answer.",
     look_alikes={"PH2-001": "without keys NO_PROPOSAL_CHOSEN looks the same"},
-    causes=("another subnet or mask", "one side route-based (0.0.0.0/0), the other policy-based", "a kernel that refuses the SA (libreswan)"),
+    causes=(
+        "another subnet or mask",
+        "one side route-based (0.0.0.0/0), the other policy-based",
+        "a kernel that refuses the SA (libreswan)",
+    ),
     confirm="Compare the two lists; the responder's log.",
     fix="Mirror the selectors: what is local on one side is remote on the other.",
     rfc=("RFC 7296 2.9",),
@@ -185,7 +190,11 @@ def v1_qm_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
         inner = view.inner(sa, [complaint])
         fits = inner is not None and inner.may_be(*sizes.v1_refusal_sizes(sa.suite))
         pfs = _carries_key_exchange(sa, exchange, view)
-        groups = f" Its first message has room for a key exchange ({pfs}): perfect forward secrecy is asked for." if pfs else ""
+        groups = (
+            f" Its first message has room for a key exchange ({pfs}): perfect forward secrecy is asked for."
+            if pfs
+            else ""
+        )
         causes = ("PFS: one side wants a key exchange in quick mode, the other none or another group",) if pfs else ()
         yield Found(
             confidence=CERTAIN if error is not None else LIKELY if fits else POSSIBLE,
@@ -250,7 +259,11 @@ _V1_GROUPS = (
     means="The responder has no tunnel for the networks that the initiator asked for.",
     detect="INVALID-ID-INFORMATION in an opened informational behind quick mode.",
     look_alikes={"PH2-003": "without keys NO-PROPOSAL-CHOSEN looks the same"},
-    causes=("crypto ACLs that are no mirror image", "0.0.0.0/0 against a subnet", "addresses translated before encryption"),
+    causes=(
+        "crypto ACLs that are no mirror image",
+        "0.0.0.0/0 against a subnet",
+        "addresses translated before encryption",
+    ),
     fix="Mirror the ACLs.",
     swanctl="children.NAME { local_ts = OWN; remote_ts = THEIRS }",
     ios="ip access-list extended VPN / permit ip OWN THEIRS, mirrored on the peer",
@@ -262,7 +275,12 @@ def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
         complaint = _complaint(sa, exchange)
         if sa.version != 1 or complaint is None or error_of([complaint]) != IsakmpNotifyType.INVALID_ID_INFORMATION:
             continue
-        asked = [each.summary() for r in exchange.request for p in r.payloads if isinstance(each := p.body, ikev1.Identification)]
+        asked = [
+            each.summary()
+            for r in exchange.request
+            for p in r.payloads
+            if isinstance(each := p.body, ikev1.Identification)
+        ]
         yield Found(
             confidence=CERTAIN,
             summary=f"{complaint.datagram.src} has no tunnel for the networks that {complaint.datagram.dst} asked for "
@@ -282,8 +300,16 @@ def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
     title="IKEv1: quick mode gets no answer",
     means="Phase 1 is up, and the request for the tunnel is ignored: the peer drops it silently or lost the SA.",
     detect="The first message of quick mode is repeated, with neither an answer nor an informational.",
-    look_alikes={"PH2-003": "an informational answers at once", "LIFE-010": "the peer answers nothing at all: it lost the SA", "NET-003": "the message was sent in fragments"},
-    causes=("networks or PFS differ and the peer drops silently", "XAUTH or Mode Config is still pending", "the peer lost the SA"),
+    look_alikes={
+        "PH2-003": "an informational answers at once",
+        "LIFE-010": "the peer answers nothing at all: it lost the SA",
+        "NET-003": "the message was sent in fragments",
+    },
+    causes=(
+        "networks or PFS differ and the peer drops silently",
+        "XAUTH or Mode Config is still pending",
+        "the peer lost the SA",
+    ),
     confirm="The peer's log.",
     fix="As for a refused quick mode: algorithms, PFS group and networks.",
     rfc=("RFC 2409 5.5",),
@@ -354,7 +380,10 @@ def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
 def succeeded_later(sa: IkeSa, exchange: Exchange, refused: list[Exchange]) -> bool:
     """Whether a later CREATE_CHILD_SA of the same side went through: a retry with another group, say."""
     return any(
-        each.start_ns > exchange.start_ns and each.initiated_by == exchange.initiated_by and each.response and each not in refused
+        each.start_ns > exchange.start_ns
+        and each.initiated_by == exchange.initiated_by
+        and each.response
+        and each not in refused
         for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA)
     )
 
@@ -373,8 +402,10 @@ def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | N
     most += 2 * sizes.notify()
     fitting = [
         method
-        for method in sizes.SIZES
-        if (size := sizes.key_exchange(method)) is not None and inner.low <= most + 8 + size and inner.high >= least + 8 + size
+        for method in SIZES
+        if (size := sizes.key_exchange(method)) is not None
+        and inner.low <= most + 8 + size
+        and inner.high >= least + 8 + size
     ]
     if inner.low > most and fitting:
         return True, ", ".join(str(method) for method in fitting[:4])
@@ -410,7 +441,10 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         error = error_of(exchange.response)
         if succeeded_later(sa, exchange, refused) or not view.flows_of(sa):
             continue
-        if error is not None and int(error) not in {int(NotifyType.NO_PROPOSAL_CHOSEN), int(NotifyType.INVALID_KE_PAYLOAD)}:
+        if error is not None and int(error) not in {
+            int(NotifyType.NO_PROPOSAL_CHOSEN),
+            int(NotifyType.INVALID_KE_PAYLOAD),
+        }:
             continue
         has_ke, groups = key_exchange_of(sa, exchange, view)
         if has_ke is None and error is None:
@@ -440,7 +474,11 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     means="The peer refuses to renew the keys; the tunnel ends when the old keys expire.",
     detect="CREATE_CHILD_SA answered by a lone error, and no later attempt succeeds.",
     look_alikes={"PH2-007": "perfect forward secrecy differs", "LIFE-003": "both sides renewed at once"},
-    causes=("PFS or algorithms differ", "the configuration changed since the start", "the peer is busy with a rekey of its own"),
+    causes=(
+        "PFS or algorithms differ",
+        "the configuration changed since the start",
+        "the peer is busy with a rekey of its own",
+    ),
     confirm="The peer's log.",
     fix="Make the proposals agree.",
     rfc=("RFC 7296 1.3", "RFC 7296 2.25"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, MEDIUM, POSSIBLE, Found, rule
@@ -37,7 +38,7 @@ def _last_heard(sa: IkeSa, role: Role, view: View) -> int:
     return max(heard, default=0)
 
 
-def silent_peer(sa: IkeSa, view: View) -> tuple[Role, list[MessageRecord]] | None:
+def silent_peer(sa: IkeSa) -> tuple[Role, list[MessageRecord]] | None:
     """The end that stopped answering an SA that had stood, with the requests that it left open."""
     if sa.established_ns is None and not sa.rekeys:
         return None
@@ -74,9 +75,7 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
     last = max((r.time_ns for r in records_of(sa) if r.sender == other(role)), default=0)
     probes = [record for record in probes if record.time_ns > last]
     sizes = {record.datagram.wire_length for record in probes}
-    spaced = len(probes) > 1 and all(
-        later.time_ns - earlier.time_ns >= APART_NS for earlier, later in zip(probes, probes[1:], strict=False)
-    )
+    spaced = len(probes) > 1 and all(later.time_ns - earlier.time_ns >= APART_NS for earlier, later in pairwise(probes))
     return probes if spaced and len(sizes) == 1 else []
 
 
@@ -84,7 +83,9 @@ def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
     """What the other end went on sending into the silence."""
     since = _last_heard(sa, silent, view)
     flows = [flow for flow in view.flows_of(sa) if role_of(sa, flow.dst) == silent and flow.last_ns > since]
-    return f" {who(sa, other(silent))} went on sending ESP until {clock(max(f.last_ns for f in flows))}." if flows else ""
+    return (
+        f" {who(sa, other(silent))} went on sending ESP until {clock(max(f.last_ns for f in flows))}." if flows else ""
+    )
 
 
 @rule(
@@ -94,7 +95,10 @@ def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
     title="The peer restarted or lost its SAs",
     means="The peer no longer knows the tunnel: it ignores what belongs to it, and answers a new negotiation as if nothing had been.",
     detect="Requests and data of an SA without any answer, then a new negotiation that the same peer answers; or INVALID_SPI in the clear.",
-    look_alikes={"LIFE-006": "the peer stays silent altogether", "LIFE-011": "a cluster takeover: no new negotiation, a jump in sequence numbers"},
+    look_alikes={
+        "LIFE-006": "the peer stays silent altogether",
+        "LIFE-011": "a cluster takeover: no new negotiation, a jump in sequence numbers",
+    },
     causes=("a restart or crash", "somebody cleared the SAs", "the path was interrupted for that time"),
     confirm="The peer's uptime and log.",
     fix="DPD on both sides with a short delay; INITIAL_CONTACT.",
@@ -104,7 +108,7 @@ def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
 )
 def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
     """Silence on the old SA, answers on a new one."""
-    found = silent_peer(sa, view)
+    found = silent_peer(sa)
     if found is None:
         return
     silent, asked = found
@@ -113,7 +117,9 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
             each
             for each in view.later(sa)
             if each.handshake_seen
-            and any(record.sender == "responder" or record.datagram.src == who(sa, silent) for record in records_of(each))
+            and any(
+                record.sender == "responder" or record.datagram.src == who(sa, silent) for record in records_of(each)
+            )
             and 0 <= each.start_ns - asked[0].time_ns <= RESTART_NS
         ),
         None,
@@ -137,7 +143,11 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
     title="The peer is dead: it answers nothing any more",
     means="A tunnel that had worked gets no answer to anything.",
     detect="Requests on an established SA that are repeated without an answer, and no ESP from that side.",
-    look_alikes={"LIFE-007": "ESP of the silent side goes on: only IKE is disturbed", "LIFE-010": "the peer answers a new negotiation", "CAP-002": "the capture lacks that direction"},
+    look_alikes={
+        "LIFE-007": "ESP of the silent side goes on: only IKE is disturbed",
+        "LIFE-010": "the peer answers a new negotiation",
+        "CAP-002": "the capture lacks that direction",
+    },
     causes=("the peer or its line is down", "a NAT mapping was lost", "a filter changed"),
     confirm="Is the peer reachable otherwise?",
     fix="Shorten dead peer detection, so that the tunnel is rebuilt sooner.",
@@ -148,7 +158,7 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
     """Silence without a sequel."""
-    found = silent_peer(sa, view)
+    found = silent_peer(sa)
     if found is None:
         return
     silent, asked = found
@@ -171,7 +181,12 @@ def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
     means="IKE messages get no answer although ESP of the same peer keeps coming: only IKE is disturbed, and the tunnel will be torn down for nothing.",
     detect="Unanswered requests on an established SA, and ESP from the silent side behind them.",
     look_alikes={"LIFE-006": "no ESP either"},
-    causes=("IKE is rate limited", "an overloaded control plane", "a firewall that lost its state for UDP 500", "message ids out of step"),
+    causes=(
+        "IKE is rate limited",
+        "an overloaded control plane",
+        "a firewall that lost its state for UDP 500",
+        "message ids out of step",
+    ),
     confirm="The peer's control plane counters.",
     fix="DPD on demand and longer timers; protect IKE in the control plane policy.",
     ios="crypto ikev2 dpd 30 5 on-demand",
@@ -179,7 +194,7 @@ def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
     """IKE silent, ESP alive."""
-    found = silent_peer(sa, view)
+    found = silent_peer(sa)
     if found is None:
         return
     silent, asked = found
@@ -200,7 +215,10 @@ def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
     title="The tunnel was closed",
     means="One side ended the IKE SA in an orderly way.",
     detect="A Delete in the last exchange; without keys, a last INFORMATIONAL with room for nothing else and silence behind it.",
-    look_alikes={"LIFE-006": "a probe has the same size with CBC ciphers", "AUTH-005": "at once behind the negotiation: a refusal"},
+    look_alikes={
+        "LIFE-006": "a probe has the same size with CBC ciphers",
+        "AUTH-005": "at once behind the negotiation: a refusal",
+    },
     causes=("an operator", "a lifetime", "an idle timeout"),
     rfc=("RFC 7296 1.4.1",),
     suppressed_by=("AUTH-005", "LIFE-005", "AUTH-010"),
@@ -321,7 +339,11 @@ def ha_failover(flow: Flow) -> Iterator[Found]:
     means="The tunnel is built again and again and does not last.",
     detect="Three or more negotiations that succeeded, between the same hosts, none of which renews another.",
     look_alikes={"PH1-015": "it never comes up", "LIFE-005": "planned reauthentication"},
-    causes=("dead peer detection that gets no answers", "a rekey that fails each time", "two tunnels that evict each other"),
+    causes=(
+        "dead peer detection that gets no answers",
+        "a rekey that fails each time",
+        "two tunnels that evict each other",
+    ),
     fix="Find the timer that matches the period.",
     rfc=("RFC 7296 2.4",),
     headline=False,
@@ -334,9 +356,9 @@ def flapping(analysis: Analysis, view: View) -> Iterator[Found]:
         if len(built) < MIN_FLAPS:
             continue
         starts = [sa.start_ns for sa in built]
-        gaps = sorted(later - earlier for earlier, later in zip(starts, starts[1:], strict=False))
+        gaps = sorted(later - earlier for earlier, later in pairwise(starts))
         first = [next(records_of(sa)) for sa in built]
-        dead = any(silent_peer(sa, view) is not None for sa in built)
+        dead = any(silent_peer(sa) is not None for sa in built)
         yield Found(
             confidence=LIKELY if dead else POSSIBLE,
             severity=HIGH if dead else MEDIUM,
@@ -398,11 +420,13 @@ def lifetime_facts(sa: IkeSa) -> Iterator[Found]:
         return
     answer = [record for exchange in sa.exchanges[:1] for record in exchange.response[:1]]
     if answer:
-        parts = [f"{suite.lifetime_s} s" if suite.lifetime_s else "", f"{suite.lifetime_kb} kB" if suite.lifetime_kb else ""]
+        parts = [
+            f"{suite.lifetime_s} s" if suite.lifetime_s else "",
+            f"{suite.lifetime_kb} kB" if suite.lifetime_kb else "",
+        ]
         yield Found(
             confidence=CERTAIN,
             summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} agreed on a phase 1 lifetime of "
             f"{' or '.join(part for part in parts if part)} ({frames(answer)}).",
             evidence=evidence.messages(answer),
         )
-

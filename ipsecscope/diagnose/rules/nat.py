@@ -145,7 +145,9 @@ def nat_t_unsupported(sa: IkeSa) -> Iterator[Found]:
 
 
 def _has_hashes(records: tuple[MessageRecord, ...]) -> bool:
-    return any(body.notify_type in _NAT_NOTIFIES for record in records for body in bodies(record.payloads, ikev2.Notify))
+    return any(
+        body.notify_type in _NAT_NOTIFIES for record in records for body in bodies(record.payloads, ikev2.Notify)
+    )
 
 
 def stale_errors(view: View, sa: IkeSa) -> list[int]:
@@ -190,7 +192,11 @@ def _announced(sa: IkeSa, after_ns: int) -> list[MessageRecord]:
     means="The NAT dropped its mapping during a pause and gave another port afterwards. The other side goes on sending to "
     "the old port, where nothing is delivered any more.",
     detect="ESP of one SA from a new port of the same address after a pause; packets to the old port are lost or refused.",
-    look_alikes={"NAT-007": "the address changed, without a pause", "LIFE-006": "the peer itself is dead", "NET-012": "one way for other reasons"},
+    look_alikes={
+        "NAT-007": "the address changed, without a pause",
+        "LIFE-006": "the peer itself is dead",
+        "NET-012": "one way for other reasons",
+    },
     causes=("no keepalives, or too slow ones", "a provider's NAT with a short timeout", "a sleeping mobile device"),
     confirm="Compare the keepalive interval with the length of the pause.",
     fix="Send NAT keepalives more often than half of the NAT's timeout, or DPD from the inside.",
@@ -317,4 +323,3 @@ def encap_format_error(sa: IkeSa) -> Iterator[Found]:
             evidence=evidence.messages(wrong),
             headline=sa.established_ns is None,
         )
-

@@ -33,7 +33,9 @@ _V1_HARD = frozenset(
         IsakmpNotifyType.UNEQUAL_PAYLOAD_LENGTHS,
     }
 )
-_V2_HARD = frozenset({NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, NotifyType.INVALID_SYNTAX, NotifyType.AUTHENTICATION_FAILED})
+_V2_HARD = frozenset(
+    {NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, NotifyType.INVALID_SYNTAX, NotifyType.AUTHENTICATION_FAILED}
+)
 
 
 def refusals(sa: IkeSa, kind: int) -> list[MessageRecord]:
@@ -57,7 +59,10 @@ def _request(sa: IkeSa) -> MessageRecord | None:
     title="The two sides speak different IKE versions",
     means="One side uses IKEv1 and the other IKEv2; they cannot negotiate until one of them changes.",
     detect="INVALID_MAJOR_VERSION, an answer in the other version, or each side starting with another version.",
-    look_alikes={"PH1-006": "strongSwan without IKEv1 answers NO_PROPOSAL_CHOSEN to it", "PH1-001": "libreswan drops IKEv1 silently"},
+    look_alikes={
+        "PH1-006": "strongSwan without IKEv1 answers NO_PROPOSAL_CHOSEN to it",
+        "PH1-001": "libreswan drops IKEv1 silently",
+    },
     causes=("different versions configured", "a migration done on one side only"),
     confirm="Look at the version in the first message of each side.",
     fix="Configure the same version, IKEv2 where possible.",
@@ -174,7 +179,11 @@ def _proposal_confidence(mine: dict[str, list[str]], different: list[str], *, of
     means="The refusal says 'no proposal', but the algorithms are fine: the responder does not know this address.",
     detect="NO_PROPOSAL_CHOSEN for an offer that the same responder accepts from another address, or makes itself.",
     look_alikes={"PH1-004": "the algorithms really differ"},
-    causes=("the peer's public address changed", "an address behind NAT that is not configured", "the wrong VRF or profile"),
+    causes=(
+        "the peer's public address changed",
+        "an address behind NAT that is not configured",
+        "the wrong VRF or profile",
+    ),
     confirm="The responder's log: no IKE configuration found.",
     fix="Correct the remote address, or accept any address and decide by identity.",
     swanctl="connections.NAME.remote_addrs = ADDRESS or %any",
@@ -266,7 +275,9 @@ def clear_refusals(sa: IkeSa) -> list[tuple[MessageRecord, int]]:
         for record in (*exchange.request, *exchange.response):
             if record.sender != "responder" or record.encrypted:
                 continue
-            found += [(record, int(body.notify_type)) for body in bodies(record.payloads, ikev1.Notification) if body.is_error]
+            found += [
+                (record, int(body.notify_type)) for body in bodies(record.payloads, ikev1.Notification) if body.is_error
+            ]
     return found
 
 
@@ -317,7 +328,10 @@ def _wanted_groups(sa: IkeSa) -> list[tuple[MessageRecord, KeyExchangeMethod]]:
     title="The two sides never agree on a key exchange group",
     means="The responder insists on a group that the initiator did not offer, or asks again although it was given.",
     detect="INVALID_KE_PAYLOAD for a group outside the offer, or again for the group just sent, and no answer.",
-    look_alikes={"HOST-007": "a forged refusal: a genuine answer to the same request arrives as well", "PH1-007": "it succeeds"},
+    look_alikes={
+        "HOST-007": "a forged refusal: a genuine answer to the same request arrives as well",
+        "PH1-007": "it succeeds",
+    },
     causes=("the lists of groups have nothing in common", "a fault in the responder"),
     confirm="Compare the group it asks for with the offer.",
     fix="Add the group on one side, or remove it on the other.",
@@ -343,7 +357,10 @@ def invalid_ke_loop(sa: IkeSa) -> Iterator[Found]:
         evidence=tuple(
             each for other, _ in asked[:4] for each in evidence.notify(other, NotifyType.INVALID_KE_PAYLOAD)
         ),
-        config={"swanctl": f"{hints.HINT}add {word} to proposals of the initiator", "ios": f"{hints.HINT}group {int(group)}"}
+        config={
+            "swanctl": f"{hints.HINT}add {word} to proposals of the initiator",
+            "ios": f"{hints.HINT}group {int(group)}",
+        }
         if word
         else {},
     )
@@ -385,7 +402,11 @@ def cookie_challenge(sa: IkeSa) -> Iterator[Found]:
     means="The initiator returns the cookie that it was given, and the responder asks for one again.",
     detect="Three or more COOKIE answers to one SPI, and no other answer.",
     look_alikes={"PH1-009": "a second round is legal, with INVALID_KE_PAYLOAD in between"},
-    causes=("a NAT changes the source address or port for each packet", "responders that do not share their secret", "packets altered on the way"),
+    causes=(
+        "a NAT changes the source address or port for each packet",
+        "responders that do not share their secret",
+        "packets altered on the way",
+    ),
     confirm="Capture on both sides and compare.",
     fix="Keep the NAT's mapping; share the secret in the cluster.",
     rfc=("RFC 7296 2.6",),
@@ -409,7 +430,10 @@ def cookie_loop(sa: IkeSa) -> Iterator[Found]:
     title="The peer refuses the message itself",
     means="The peer reports that it does not accept this kind of message: a matter of mode, policy or implementation.",
     detect="An error notify in the clear that is about syntax, exchange type or policy, not about algorithms.",
-    look_alikes={"HOST-007": "a forged error in front of the genuine answer", "AUTH-001": "IKEv1, behind the fifth message: the keys differ"},
+    look_alikes={
+        "HOST-007": "a forged error in front of the genuine answer",
+        "AUTH-001": "IKEv1, behind the fifth message: the keys differ",
+    },
     causes=(
         "aggressive mode is not allowed there (strongSwan answers AUTHENTICATION_FAILED)",
         "a payload or version that the peer does not know",

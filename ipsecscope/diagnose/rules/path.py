@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from ipsecscope.capture.datagrams import Kind
 from ipsecscope.diagnose import evidence, geometry
@@ -107,7 +108,11 @@ def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
     title="ESP in one direction, and nothing else of the SA",
     means="There are encrypted packets from one host to another and none back, and no negotiation in the capture to tell why.",
     detect="Ten or more ESP packets without an IKE SA, and nothing of IPsec in the other direction.",
-    look_alikes={"CAP-002": "the other direction was not captured", "ESP-004": "the receiver does not know the SPI", "HOST-002": "a scan"},
+    look_alikes={
+        "CAP-002": "the other direction was not captured",
+        "ESP-004": "the receiver does not know the SPI",
+        "HOST-002": "a scan",
+    },
     causes=(
         "the other direction was not captured",
         "the receiver does not know this SPI: it was restarted, or never had it",
@@ -136,7 +141,7 @@ def one_way_path(analysis: Analysis, view: View) -> Iterator[Found]:
 
 
 def _is_group(address: str) -> bool:
-    return address.startswith(("ff", "22", "23")) and (":" in address or 224 <= int(address.split(".")[0]) <= 239)
+    return ip_address(address).is_multicast
 
 
 @rule(
@@ -179,7 +184,11 @@ def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     title="Large packets vanish (MTU black hole)",
     means="Small packets pass and large ones disappear without a word: pings work, file transfers hang.",
     detect="Packets up to one size are answered, those above it never, and no ICMP error says why.",
-    look_alikes={"NET-010": "loss of all sizes", "NET-012": "nothing at all is answered", "NET-007": "a router says 'packet too big'"},
+    look_alikes={
+        "NET-010": "loss of all sizes",
+        "NET-012": "nothing at all is answered",
+        "NET-007": "a router says 'packet too big'",
+    },
     causes=("a link with a smaller MTU, and ICMP filtered", "DF is set on the outer packet", "fragments are dropped"),
     confirm="ping -M do -s SIZE through the tunnel; find the largest size that passes.",
     fix="Clamp the TCP MSS or lower the tunnel's MTU; let ICMP 'packet too big' pass.",
@@ -264,7 +273,11 @@ def icmp_frag_needed(analysis: Analysis) -> Iterator[Found]:
     title="Packets were lost in front of this tap",
     means="Sequence numbers are missing: these packets were sent and never came by here.",
     detect="Gaps in the sequence numbers of an SA.",
-    look_alikes={"CAP-004": "the recorder lost them", "LIFE-011": "one large jump: a cluster takeover", "NET-008": "only large packets are missing"},
+    look_alikes={
+        "CAP-004": "the recorder lost them",
+        "LIFE-011": "one large jump: a cluster takeover",
+        "NET-008": "only large packets are missing",
+    },
     causes=("congestion or a policer", "a bad line"),
     confirm="Compare two taps by SPI and sequence number.",
     fix="Shape below the contracted rate; look at the line.",
@@ -385,7 +398,11 @@ def ike_fragmentation_one_sided(sa: IkeSa, view: View) -> Iterator[Found]:
     title="The tunnel is up and nobody uses it",
     means="The tunnel was built, and no encrypted packet was sent through it: traffic does not reach the gateways' policy.",
     detect="A complete negotiation, and no ESP in either direction until it ends.",
-    look_alikes={"PH2-012": "there is no tunnel", "CAP-007": "the capture has no ESP", "NET-014": "the traffic leaves in the clear"},
+    look_alikes={
+        "PH2-012": "there is no tunnel",
+        "CAP-007": "the capture has no ESP",
+        "NET-014": "the traffic leaves in the clear",
+    },
     causes=(
         "the traffic is not in the traffic selectors (another subnet)",
         "routing sends it elsewhere",
@@ -405,7 +422,9 @@ def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
     """A tunnel without packets."""
     if view.flows_of(sa) or sa.established_ns is None or sa.rekeys is not None or sa.state == "rekeyed":
         return
-    if any(view.flows_between.get(frozenset({a, b})) for a, _ in sa.initiator.addresses for b, _ in sa.responder.addresses):
+    if any(
+        view.flows_between.get(frozenset({a, b})) for a, _ in sa.initiator.addresses for b, _ in sa.responder.addresses
+    ):
         return
     if sa.version == 1:
         made = [each for each in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE) if each.outcome == "completed"]
@@ -438,8 +457,14 @@ def _is_probe(sa: IkeSa) -> bool:
     title="Traffic leaves in the clear beside the tunnel",
     means="Packets that belong into the tunnel cross the network unencrypted.",
     detect="Packets between private networks, or tunnel protocols between the gateways, outside ESP on the same link.",
-    look_alikes={"CAP-005": "Linux shows decrypted packets once more on the interface they came in by, right behind the ESP packet"},
-    causes=("a missing route or policy on the side that answers", "NAT before IPsec", "no policy that drops while the tunnel is down"),
+    look_alikes={
+        "CAP-005": "Linux shows decrypted packets once more on the interface they came in by, right behind the ESP packet"
+    },
+    causes=(
+        "a missing route or policy on the side that answers",
+        "NAT before IPsec",
+        "no policy that drops while the tunnel is down",
+    ),
     confirm="Compare with the traffic selectors.",
     fix="Add the policy or route; drop what must not leave in the clear.",
     swanctl="children.NAME.start_action = trap",
@@ -448,8 +473,10 @@ def _is_probe(sa: IkeSa) -> bool:
 )
 def cleartext_leak(analysis: Analysis, view: View) -> Iterator[Found]:
     """Clear packets where an SA stands."""
-    gateways = {address for sa in analysis.ike_sas for end in (sa.initiator, sa.responder) for address, _ in end.addresses}
-    tunnels = {int(IpProtocol[name]) for name in ("GRE", "IPv4", "IPv6") if name in IpProtocol.__members__}
+    gateways = {
+        address for sa in analysis.ike_sas for end in (sa.initiator, sa.responder) for address, _ in end.addresses
+    }
+    tunnels = {int(IpProtocol[name]) for name in ("GRE", "IPV4", "IPV6") if name in IpProtocol.__members__}
     for each in view.clear:
         inside = is_private(each.src) and is_private(each.dst) and not {each.src, each.dst} & gateways
         nested = {each.src, each.dst} <= gateways and each.protocol in tunnels
@@ -473,7 +500,9 @@ def cleartext_leak(analysis: Analysis, view: View) -> Iterator[Found]:
 def _follows_esp(each: ClearTraffic, analysis: Analysis) -> bool:
     """Whether the clear packets may be the decrypted copies of ESP packets: as many, and from one and the same flow."""
     return any(
-        flow.packets == each.packets and 0 <= each.first_ns - flow.first_ns < NANOSECONDS // 1000 and is_private(each.dst)
+        flow.packets == each.packets
+        and 0 <= each.first_ns - flow.first_ns < NANOSECONDS // 1000
+        and is_private(each.dst)
         for flow in analysis.flows
         if any(back.src == flow.dst for back in analysis.flows)
     )
@@ -492,11 +521,15 @@ def _follows_esp(each: ClearTraffic, analysis: Analysis) -> bool:
 )
 def tcp_encapsulation(sa: IkeSa) -> Iterator[Found]:
     """Messages that came in TCP."""
-    carried = [r for e in sa.exchanges for r in e.records if r.datagram.kind is Kind.IKE and r.datagram.encapsulation.name == "TCP"]
+    carried = [
+        r
+        for e in sa.exchanges
+        for r in e.records
+        if r.datagram.kind is Kind.IKE and r.datagram.encapsulation.name == "TCP"
+    ]
     if carried:
         yield Found(
             confidence=CERTAIN,
             summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} speak IKE over TCP ({frames(carried)}).",
             evidence=evidence.messages(carried),
         )
-

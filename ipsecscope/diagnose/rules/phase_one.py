@@ -52,7 +52,7 @@ class Stop(msgspec.Struct, frozen=True):
 def stop_of(sa: IkeSa) -> Stop | None:
     """Where phase 1 ended, when it ended at the authenticating message."""
     exchange = phase_1(sa)
-    if exchange is None or sa.established_ns is not None and sa.basis == "observed":
+    if exchange is None or (sa.established_ns is not None and sa.basis == "observed"):
         return None
     proof = [each for each in copies(exchange, "initiator") if each.encrypted]
     answers = [each for each in exchange.response if each.encrypted]
@@ -130,9 +130,13 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         if readable or (error is not None and int(error) not in _KEY_ERRORS):
             return
         said = f"with {error} " if error is not None else ""
-        why = ", and the initiator repeats its message behind that, so it cannot read the complaint" if stop.again else ""
+        why = (
+            ", and the initiator repeats its message behind that, so it cannot read the complaint" if stop.again else ""
+        )
         yield Found(
-            confidence=LIKELY if readable is False or (error is not None and not stop.complaints[0].encrypted) else POSSIBLE,
+            confidence=LIKELY
+            if readable is False or (error is not None and not stop.complaints[0].encrypted)
+            else POSSIBLE,
             summary=f"{sent}; {who(sa, 'responder')} complained {said}({frames(stop.complaints)}){why}: the pre-shared keys differ, "
             f"or {who(sa, 'responder')} uses the key of another peer.",
             evidence=places,
@@ -235,7 +239,12 @@ def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     means="Phase 1 was answered in full, and the initiator hangs up at once instead of building a tunnel.",
     detect="Message 6 (message 2 in aggressive mode), then an informational from the initiator, and no quick mode.",
     look_alikes={"AUTH-001": "message 6 is missing", "LIFE-008": "an ordinary end comes later"},
-    causes=("the responder's identity is not in its certificate", "another identity was expected", "the pre-shared key differs (aggressive mode)", "an untrusted or expired certificate"),
+    causes=(
+        "the responder's identity is not in its certificate",
+        "another identity was expected",
+        "the pre-shared key differs (aggressive mode)",
+        "an untrusted or expired certificate",
+    ),
     confirm="The initiator's log.",
     fix="Make the responder's identity and certificate what the initiator expects.",
     swanctl="remote { id = B }",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ipsecscope.diagnose import evidence, schedules
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Confidence, Found, rule
@@ -90,7 +91,10 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     title="The peer is up, but nothing listens on its IKE port",
     means="The peer's operating system answers that the port is closed: its IKE daemon is not running, or listens elsewhere.",
     detect="ICMP port unreachable from the peer's own address, quoting an IKE request.",
-    look_alikes={"NET-002": "other ICMP codes, or another sender: a filter on the way", "NAT-006": "the port of a NAT, after a session"},
+    look_alikes={
+        "NET-002": "other ICMP codes, or another sender: a filter on the way",
+        "NAT-006": "the port of a NAT, after a session",
+    },
     causes=("the IKE daemon is stopped", "it listens on another address or VRF", "the wrong host"),
     confirm="On the peer: ss -ulnp | grep ':500'",
     fix="Start the daemon, or bind it to this address.",
@@ -198,7 +202,11 @@ def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:
     if exchange.retransmissions > 1 or not sa.handshake_seen:
         return
     quiet = view.horizon(exchange.stop_ns)
-    nat = " A NAT was detected, so the next message would go to UDP port 4500." if sa.nat.initiator or sa.nat.responder else ""
+    nat = (
+        " A NAT was detected, so the next message would go to UDP port 4500."
+        if sa.nat.initiator or sa.nat.responder
+        else ""
+    )
     yield Found(
         confidence=LIKELY if quiet > LAST_WAIT_NS and view.tap_side(sa) == "initiator" else POSSIBLE,
         summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} completed IKE_SA_INIT ({frames(exchange.records)}), "
@@ -215,7 +223,11 @@ def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:
     means="The algorithms are agreed, but the Diffie-Hellman message is never answered.",
     detect="Messages 1 and 2 are there, message 3 is repeated, message 4 is missing.",
     look_alikes={"NET-003": "message 3 was sent in IP fragments", "PH1-001": "nothing was answered at all"},
-    causes=("message 3 is larger and lost in fragments", "the peer has no key for this address", "the peer is overloaded"),
+    causes=(
+        "message 3 is larger and lost in fragments",
+        "the peer has no key for this address",
+        "the peer is overloaded",
+    ),
     confirm="debug crypto isakmp on the peer.",
     fix="Configure the key for the address that the peer sees, behind any NAT.",
     swanctl="secrets { ike-NAME { id = ADDRESS secret = … } }",
@@ -231,7 +243,10 @@ def main_mode_stall_ke(sa: IkeSa, view: View) -> Iterator[Found]:
     sent = _v1_messages(first[0].request)
     if len(sent) != 2 or len(_v1_messages(first[0].response)) != 1:
         return
-    again = [sent[1], *(each for each in first[0].repeats if each.sender == "initiator" and each.number > sent[1].number)]
+    again = [
+        sent[1],
+        *(each for each in first[0].repeats if each.sender == "initiator" and each.number > sent[1].number),
+    ]
     yield Found(
         confidence=silence(view, rounds(again)),
         summary=f"{who(sa, 'initiator')} sent main mode message 3 (key exchange) {times(len(again))} ({frames(again)}), and "
@@ -252,7 +267,10 @@ def _v1_messages(records: tuple[MessageRecord, ...]) -> list[MessageRecord]:
     title="The initiator starts over again and again",
     means="A whole negotiation fails and is started from the beginning, several times.",
     detect="Several IKE SAs between the same two hosts that never came up.",
-    look_alikes={"LIFE-012": "the tunnel comes up each time and dies later", "HOST-001": "a scanner that never repeats"},
+    look_alikes={
+        "LIFE-012": "the tunnel comes up each time and dies later",
+        "HOST-001": "a scanner that never repeats",
+    },
     causes=("unlimited keying tries with a permanent fault",),
     fix="Mend the stage where it ends each time; the number of attempts is the evidence.",
     swanctl="connections.NAME.keyingtries, charon.retransmit_tries",
@@ -268,7 +286,7 @@ def initiator_retry_cycle(analysis: Analysis, view: View) -> Iterator[Found]:
         first = [next(iter(opening(sa)[0].records)) for sa in failed if opening(sa)]
         if len(first) < MIN_CYCLES:
             continue
-        gaps = sorted(later.time_ns - earlier.time_ns for earlier, later in zip(first, first[1:], strict=False))
+        gaps = sorted(later.time_ns - earlier.time_ns for earlier, later in pairwise(first))
         yield Found(
             confidence=CERTAIN if len(first) > MIN_CYCLES else LIKELY,
             summary=f"{first[0].datagram.src} began {times(len(first))} with {first[0].datagram.dst}, every "
@@ -292,7 +310,11 @@ def initiator_retry_cycle(analysis: Analysis, view: View) -> Iterator[Found]:
         "CAP-007": "the capture does not record port 4500: then the requests are missing as well",
         "PH1-014": "only the large IKE_INTERMEDIATE is lost",
     },
-    causes=("a firewall rule for port 500 only", "a port forwarding for port 500 only", "a provider that filters UDP 4500"),
+    causes=(
+        "a firewall rule for port 500 only",
+        "a port forwarding for port 500 only",
+        "a provider that filters UDP 4500",
+    ),
     confirm="Capture at the responder: nothing arrives on 4500. nping --udp -p 4500.",
     fix="Permit and forward UDP 4500 as well as 500.",
     ios="permit udp any host OUTSIDE eq 4500",
@@ -316,7 +338,9 @@ def udp4500_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
         for record in exchange.repeats
         if record.sender == "responder" and record.time_ns > moments[0]
     ]
-    also = f" {who(sa, 'responder')} meanwhile repeats its last answer on port 500 ({frames(resent)})." if resent else ""
+    also = (
+        f" {who(sa, 'responder')} meanwhile repeats its last answer on port 500 ({frames(resent)})." if resent else ""
+    )
     yield Found(
         confidence=LIKELY if len(moments) >= MIN_COPIES and _is_small(asked) else POSSIBLE,
         summary=f"{who(sa, 'responder')} answers {who(sa, 'initiator')} on UDP port 500, but the first message on port 4500 was "
@@ -327,7 +351,9 @@ def udp4500_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
 
 def _is_small(records: list[MessageRecord]) -> bool:
     """Whether size cannot be the reason: below any path MTU, in one piece."""
-    return all(each.datagram.wire_length < 1200 and each.fragment is None and each.datagram.fragments == 1 for each in records)
+    return all(
+        each.datagram.wire_length < 1200 and each.fragment is None and each.datagram.fragments == 1 for each in records
+    )
 
 
 @rule(
@@ -438,7 +464,11 @@ def _unanswered(sent: list[MessageRecord], moments: list[int], view: View) -> Fo
     means="Both sides agreed on an additional key exchange, whose large messages get no answer.",
     detect="An IKE_INTERMEDIATE request without an answer, or answered by a lone error.",
     look_alikes={"NET-005": "its fragments are lost because of their size", "NAT-004": "nothing passes on port 4500"},
-    causes=("packets of this size are lost", "a firewall drops exchange type 43", "different drafts of the key exchange"),
+    causes=(
+        "packets of this size are lost",
+        "a firewall drops exchange type 43",
+        "different drafts of the key exchange",
+    ),
     confirm="Try with a classic key exchange only, and with a smaller fragment size.",
     fix="Fragment below the path MTU; update the firewall's IKE inspection.",
     swanctl="charon.fragment_size = 1200",
@@ -513,4 +543,3 @@ _UNREACHABLE = {
     10: "host administratively prohibited",
     13: "communication administratively prohibited",
 }
-
