@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.headers import read_headers
 from ipsecscope.capture.pipeline import BULK, Pipeline
+from ipsecscope.capture.plain_ike import datagrams_of
 from ipsecscope.capture.records import Records
 from ipsecscope.capture.triage import Bulk, Dropped, Triage, keys_of, port_table, sort_out
 from ipsecscope.capture.walk import address_text
@@ -124,10 +125,15 @@ class _Slow(msgspec.Struct):
 
 
 def _scalar(records: Records, pipeline: Pipeline, triage: Triage) -> tuple[_Slow, list[Datagram]]:
-    """Feed the unclear rows in order, and those that become of interest when a conversation becomes known."""
+    """Take IKE and feed the unclear rows, in order, with those that become of interest on the way."""
     slow, others = _Slow(), []
-    queue = _Queue(triage, pipeline)
-    for row in queue:
+    plain = datagrams_of(records, triage.ike)
+    for row in _Queue(triage, pipeline, list(plain)):
+        if row in plain:
+            message = plain.pop(row)
+            start = int(records.offset[row])
+            others.append(pipeline.take(message, records.buffer[start : start + (message.packet_offset or 0)]))
+            continue
         for datagram in pipeline.read(records[row]):
             if datagram.kind in BULK:
                 slow.row.append(row)
@@ -140,24 +146,23 @@ def _scalar(records: Records, pipeline: Pipeline, triage: Triage) -> tuple[_Slow
 class _Queue:
     """Rows for the scalar path, in order. What it learns brings back rows that were dropped for not being known."""
 
-    def __init__(self, triage: Triage, pipeline: Pipeline) -> None:
+    def __init__(self, triage: Triage, pipeline: Pipeline, more: list[int]) -> None:
         self._triage = triage
         self._known = pipeline.known
-        rows = triage.unclear or [np.empty(0, np.int64)]
-        self._rows: Indices = np.unique(np.concatenate(rows))
+        self._rows: Indices = np.unique(np.concatenate([*triage.unclear, np.array(more, np.int64)]))
         self._sizes = (0, 0)
 
     def __iter__(self) -> Iterator[int]:
         self._recall(-1)
-        position = 0
-        while position < len(self._rows):
-            row = int(self._rows[position])
+        position, rows = 0, self._rows.tolist()
+        while position < len(rows):
+            row = rows[position]
             yield row
             position += 1
             if self._sizes != (len(self._known.nat_t), len(self._known.tcp)):
                 self._rows = self._rows[position:]
-                position = 0
                 self._recall(row)
+                position, rows = 0, self._rows.tolist()
 
     def _recall(self, behind: int) -> None:
         """Take back dropped rows behind row ``behind`` that are of known conversations, by their ports."""

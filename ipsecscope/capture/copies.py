@@ -5,74 +5,101 @@ Equal packets have equal SPIs and sequence numbers; only rows that share theirs 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ipsecscope.capture.datagrams import Kind
-from ipsecscope.capture.duplicates import MAX_DISTANCE, Duplicates, Sighting
+from ipsecscope.capture.duplicates import MAX_DISTANCE, Copy, Duplicates, Sighting
 from ipsecscope.capture.records import Records
 
 if TYPE_CHECKING:
     from ipsecscope.capture.columns import Columns
 
+MAX_FILES = 64  # files read at a time whose last packets are remembered
+
 Keys = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.int64]
+Seen = tuple[Copy, Sighting]
 
 
-class _Tail:
-    """The last rows of a window, of which the next one may hold copies."""
+class _Rows:
+    """Rows of one window, of which a later one may hold copies."""
 
-    def __init__(self, columns: Columns, links: _Links, keys: Keys, rows: npt.NDArray[np.int64]) -> None:
+    def __init__(self, columns: Columns, records: Records, keys: Keys, rows: Indices) -> None:
         self.columns = columns
-        self.links = links
+        self.records = records
         self.keys = keys
         self.rows = rows
 
-    def shortened(self, first: int) -> _Tail:
-        """Without the rows before record ``first``."""
-        kept = self.columns.frame[self.rows] >= first
-        return _Tail(self.columns, self.links, self.keys[kept], self.rows[kept])
+    def since(self, frame: int) -> _Rows:
+        """Only those of record ``frame`` and later ones."""
+        kept = self.columns.frame[self.rows] >= frame
+        return _Rows(self.columns, self.records, self.keys[kept], self.rows[kept])
+
+    def sharing(self, shared: Keys) -> Indices:
+        """The rows whose keys are among ``shared``, leaving out packets that came in pieces."""
+        rows = self.rows[np.isin(self.keys, shared)]
+        return rows[self.columns.packet_length[rows] > 0]
+
+    def seen(self, row: int) -> Seen:
+        """What ``Duplicates`` wants to know of a row."""
+        columns, records = self.columns, self.records
+        frame, stop = int(columns.frame[row]), int(columns.packet_offset[row])
+        link = b"" if stop < 0 else records.buffer[int(records.offset[frame - records.first_number]) : stop]
+        copy = (int(columns.file[row]), int(columns.kind[row]), columns.packet(row))
+        return copy, Sighting(frame, int(columns.time_ns[row]), link)
 
 
-class _Links:
-    """What stands in front of the IP packets of a window."""
+class _Packed:
+    """The same without the window: the packets themselves, for a file that is read beside others."""
 
-    def __init__(self, records: Records) -> None:
-        self._offset = records.offset
-        self._first = records.first_number
-        self._buffer = records.buffer
+    def __init__(self, rows: _Rows) -> None:
+        chosen = rows.columns.packet_length[rows.rows] > 0
+        chosen &= rows.columns.duplicate_of[rows.rows] == 0
+        self.keys = rows.keys[chosen]
+        self.seen = [rows.seen(row) for row in rows.rows[chosen].tolist()]
 
-    def of(self, columns: Columns, row: int) -> bytes:
-        """The octets from the start of the record to the IP header; nothing for a packet in pieces."""
-        stop = int(columns.packet_offset[row])
-        if stop < 0:
-            return b""
-        return self._buffer[int(self._offset[int(columns.frame[row]) - self._first]) : stop]
+    def since(self, frame: int) -> _Packed:
+        """Only those of record ``frame`` and later ones."""
+        kept = [index for index, (_, sighting) in enumerate(self.seen) if sighting.frame >= frame]
+        self.keys = self.keys[kept]
+        self.seen = [self.seen[index] for index in kept]
+        return self
 
 
 class Copies:
     """Marks copies in column after column."""
 
     def __init__(self) -> None:
-        self._tails: dict[int, list[_Tail]] = {}
+        self._tails: OrderedDict[int, list[_Rows | _Packed]] = OrderedDict()
 
     def mark(self, columns: Columns, duplicates: Duplicates, records: Records) -> None:
         """Fill ``columns.duplicate_of``."""
         if not len(columns):
             return
-        tails = self._tails.get(records.file, [])
-        keys, links = _keys(columns), _Links(records)
-        ordered = np.sort(np.concatenate([*(tail.keys for tail in tails), keys]))
+        self._pack_others(records.file)
+        tails = self._tails.setdefault(records.file, [])
+        self._tails.move_to_end(records.file)
+        here = _Rows(columns, records, _keys(columns), np.arange(len(columns)))
+        ordered = np.sort(np.concatenate([*(tail.keys for tail in tails), here.keys]))
         shared = ordered[1:][ordered[1:] == ordered[:-1]]
         if len(shared):
-            for tail in tails:
-                _look(tail.columns, tail.links, tail.rows[np.isin(tail.keys, shared)], duplicates, mark=False)
-            _look(columns, links, np.flatnonzero(np.isin(keys, shared)), duplicates, mark=True)
+            _remind(tails, shared, duplicates)
+            for row in here.sharing(shared).tolist():
+                columns.duplicate_of[row] = duplicates.original(*here.seen(row)) or 0
         first = int(columns.frame.max()) - MAX_DISTANCE
-        rows = np.flatnonzero(columns.frame >= first)
-        tails = [*(tail.shortened(first) for tail in tails), _Tail(columns, links, keys[rows], rows)]
-        self._tails[records.file] = [tail for tail in tails if len(tail.rows)]
+        tails[:] = [tail for tail in (each.since(first) for each in [*tails, here]) if len(tail.keys)]
+
+    def _pack_others(self, file: int) -> None:
+        """Let go of the windows of the file that was read before this one."""
+        if self._tails and next(reversed(self._tails)) != file:
+            tails = next(reversed(self._tails.values()))
+            tails[:] = [_Packed(tail) if isinstance(tail, _Rows) else tail for tail in tails]
+            if len(self._tails) >= MAX_FILES:
+                self._tails.popitem(last=False)
 
 
 def _keys(columns: Columns) -> Keys:
@@ -85,13 +112,13 @@ def _keys(columns: Columns) -> Keys:
     return (high << np.uint64(32)) | low
 
 
-def _look(columns: Columns, links: _Links, rows: npt.NDArray[Any], duplicates: Duplicates, *, mark: bool) -> None:
-    """Ask ``duplicates`` about rows, one by one; without ``mark`` only to remind it of them."""
-    for row in rows.tolist():
-        if not columns.packet_length[row] or (not mark and columns.duplicate_of[row]):
-            continue
-        copy = (int(columns.file[row]), int(columns.kind[row]), columns.packet(row))
-        frame, time_ns = int(columns.frame[row]), int(columns.time_ns[row])
-        original = duplicates.original(copy, Sighting(frame, time_ns, links.of(columns, row)))
-        if mark and original is not None:
-            columns.duplicate_of[row] = original
+def _remind(tails: list[_Rows | _Packed], shared: Keys, duplicates: Duplicates) -> None:
+    """Tell ``duplicates`` of earlier originals that were not worth telling when they came."""
+    for tail in tails:
+        if isinstance(tail, _Packed):
+            for index in np.flatnonzero(np.isin(tail.keys, shared)).tolist():
+                duplicates.original(*tail.seen[index])
+        else:
+            rows = tail.sharing(shared)
+            for row in rows[tail.columns.duplicate_of[rows] == 0].tolist():
+                duplicates.original(*tail.seen(row))

@@ -221,7 +221,17 @@ def _read_ipv4(records: Records, headers: Headers, rows: Indices, size: Indices)
     length = head["length"].astype(np.int64)
     plain = (head["version"] == _PLAIN_IPV4) & (head["fragment"] & _FRAGMENTED == 0) & (length >= IPV4_HEADER)
     plain &= captured_end - start >= IPV4_HEADER
-    _add(headers, 4, rows, start, captured_end, start + length, head, plain, (head["traffic_class"] >> 2).astype(np.uint8))
+    _add(
+        headers,
+        4,
+        rows,
+        start,
+        captured_end,
+        start + length,
+        head,
+        plain,
+        (head["traffic_class"] >> 2).astype(np.uint8),
+    )
 
 
 def _read_ipv6(records: Records, headers: Headers, rows: Indices, size: Indices) -> None:

@@ -11,7 +11,7 @@ from ipsecscope.capture.copies import Copies
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.duplicates import Duplicates, Sighting
 from ipsecscope.capture.layers import Decoder
-from ipsecscope.capture.ports import NAT_T_PORT, Protocol
+from ipsecscope.capture.ports import USUAL_PORTS, Protocol
 from ipsecscope.capture.reassembly import IpReassembler, Whole
 from ipsecscope.capture.records import CaptureNote, Frame
 from ipsecscope.capture.tcp import TcpStreams
@@ -55,7 +55,8 @@ class Pipeline:
 
     def feed(self, frame: Frame) -> list[Datagram]:
         """Take a frame; returns the datagrams that it completes, in the order in which they stand in it."""
-        return [self._marked(each, frame) if each.kind in BULK else each for each in self.read(frame)]
+        found = self.read(frame)
+        return [self._marked(each, _link(each, frame)) if each.kind in BULK else each for each in found]
 
     def read(self, frame: Frame) -> list[Datagram]:
         """As ``feed``, but without looking for copies among ESP, AH and keepalives: ``columns.py`` does that in bulk."""
@@ -65,7 +66,13 @@ class Pipeline:
             self.other += 1
         found = self._work(units)
         self._collect_notes()
-        return [each if each.kind in BULK else self._marked(each, frame) for each in found]
+        return [each if each.kind in BULK else self._marked(each, _link(each, frame)) for each in found]
+
+    def take(self, message: Datagram, link: bytes) -> Datagram:
+        """As ``feed``, for an IKE message that ``columns.py`` has read; ``link`` is what stood in front of its packet."""
+        self.frames += 1
+        self._learn(message)
+        return self._marked(message, link)
 
     def finish(self) -> list[Datagram]:
         """What is left when the last frame has been fed: incomplete packets and messages, each with what is missing."""
@@ -110,11 +117,9 @@ class Pipeline:
             whole.packet, whole.wire_length, whole.origin, list(first.layers), first.depth - 1
         )
 
-    def _marked(self, datagram: Datagram, frame: Frame) -> Datagram:
+    def _marked(self, datagram: Datagram, link: bytes) -> Datagram:
         if not datagram.packet or datagram.kind is Kind.FRAGMENT:
             return datagram
-        here = datagram.frames == (frame.number,) and datagram.file == frame.file
-        link = frame.data[: datagram.packet_offset] if here and datagram.packet_offset is not None else b""
         copy = (datagram.file, int(datagram.kind), datagram.packet)
         original = self.duplicates.original(copy, Sighting(datagram.frame, datagram.time_ns, link))
         return datagram if original is None else msgspec.structs.replace(datagram, duplicate_of=original)
@@ -126,7 +131,7 @@ class Pipeline:
         if len(self._partners) < MAX_PAIRS:
             self._partners.add(frozenset((datagram.src, datagram.dst)))
         ports = (datagram.sport, datagram.dport)
-        floated = datagram.marker and datagram.encapsulation is Encapsulation.UDP and NAT_T_PORT not in ports
+        floated = datagram.marker and datagram.encapsulation is Encapsulation.UDP and USUAL_PORTS.isdisjoint(ports)
         if floated and len(self.known.nat_t) < MAX_PAIRS:
             self.known.nat_t.add(endpoints(datagram.src, datagram.sport, datagram.dst, datagram.dport))
 
@@ -177,6 +182,12 @@ class Pipeline:
                 CaptureNote("capture.limit", f"more than {MAX_NOTES} notes on frames: the rest is counted")
             )
         self.notes_not_listed += 1
+
+
+def _link(datagram: Datagram, frame: Frame) -> bytes:
+    """What stands in front of a datagram's IP packet in the frame; nothing when it came in pieces."""
+    here = datagram.frames == (frame.number,) and datagram.file == frame.file
+    return frame.data[: datagram.packet_offset] if here and datagram.packet_offset is not None else b""
 
 
 def _nameless(whole: Whole) -> Datagram:

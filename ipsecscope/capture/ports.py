@@ -38,6 +38,7 @@ IKE_PORT: Final = 500  # RFC 7296 section 2
 GDOI_PORT: Final = 848  # RFC 6407 section 3.1
 NAT_T_PORT: Final = 4500  # RFC 3948
 IKE_PORTS: Final = frozenset((IKE_PORT, GDOI_PORT))
+USUAL_PORTS: Final = IKE_PORTS | {NAT_T_PORT}
 
 MARKER: Final = bytes(4)  # RFC 3948 section 2.2
 WESP_MARKER: Final = b"\x00\x00\x00\x02"  # RFC 5840 section 2.1: stands where an SPI would

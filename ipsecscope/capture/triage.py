@@ -17,13 +17,13 @@ from ipsecscope.capture import icmp
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.headers import Indices, Mask, Packets, gather
 from ipsecscope.capture.layers import EXTENSION_HEADERS, IP_PROTOCOLS, TCP_HEADER, TCP_PREFIX, UDP_HEADER
-from ipsecscope.capture.ports import IKE_HEADER, IKE_PORTS, NAT_T_PORT, Protocol
+from ipsecscope.capture.ports import IKE_HEADER, IKE_PORTS, IKE_READABLE, MARKER, NAT_T_PORT, Protocol
 from ipsecscope.capture.tunnels import TUNNEL_PORTS
 
 _AH_LEAST, _ESP_LEAST = 12, 8  # octets up to the sequence number
 _WORD = np.dtype(">u4")
 _VERSION_WORD = 16  # offset of next payload, version, exchange type, flags in the IKE header
-_NO_PORT, _NAT_T, _UNCLEAR_PORT = 0, 1, 2
+_NO_PORT, _IKE, _NAT_T, _UNCLEAR_PORT = 0, 1, 2, 3
 _PREFIX_WORD = int.from_bytes(TCP_PREFIX[:4], "big")
 
 
@@ -42,6 +42,18 @@ class Bulk(msgspec.Struct):
     wire_end: Indices
 
 
+class PlainIke(msgspec.Struct):
+    """IKE messages in UDP on the usual ports: where each starts and ends; ``marker`` is for all of them."""
+
+    packets: Packets
+    sport: npt.NDArray[Any]
+    dport: npt.NDArray[Any]
+    start: Indices
+    end: Indices
+    wire_end: Indices
+    marker: bool
+
+
 class Dropped(msgspec.Struct):
     """Rows in which nothing was found, with their ports as ``port_key`` gives them; one list per protocol."""
 
@@ -53,6 +65,7 @@ class Triage(msgspec.Struct):
     """The outcome."""
 
     bulk: list[Bulk] = msgspec.field(default_factory=list)
+    ike: list[PlainIke] = msgspec.field(default_factory=list)
     unclear: list[Indices] = msgspec.field(default_factory=list)
     udp: list[Dropped] = msgspec.field(default_factory=list)
     tcp: list[Dropped] = msgspec.field(default_factory=list)
@@ -78,10 +91,11 @@ def _ports_of(pair: frozenset[tuple[str, int]]) -> tuple[int, int]:
 
 
 def port_table(extra: frozenset[int]) -> npt.NDArray[np.uint8]:
-    """What each UDP port says: NAT traversal, something for the scalar path, or nothing."""
+    """What each UDP port says: IKE, NAT traversal, something for the scalar path, or nothing."""
     table = np.full(0x10000, _NO_PORT, np.uint8)
+    table[list(IKE_PORTS)] = _IKE
     table[NAT_T_PORT] = _NAT_T
-    unclear = [port for port in {*IKE_PORTS, *TUNNEL_PORTS, *extra} if port != NAT_T_PORT and 0 <= port < len(table)]
+    unclear = [port for port in {*TUNNEL_PORTS, *extra} if port != NAT_T_PORT and 0 <= port < len(table)]
     table[unclear] = _UNCLEAR_PORT
     return table
 
@@ -173,9 +187,37 @@ def _udp(buffer: bytes, packets: Packets, table: npt.NDArray[np.uint8], triage: 
     which = ~unclear & (what == _NAT_T)
     if which.any():
         _nat_t(buffer, packets.pick(which), wire_end[which], triage)
+    which = ~unclear & (what == _IKE)
+    if which.any():
+        _ike_port(packets.pick(which), wire_end[which], triage)
     which = ~unclear & (what == _NO_PORT)
     if which.any():
         _odd_ports(buffer, packets.pick(which), wire_end[which], triage)
+
+
+def _ike_port(packets: Packets, wire_end: Indices, triage: Triage) -> None:
+    """IKE, unless it is short or starts like a marker."""
+    start = packets.transport + UDP_HEADER
+    end = np.minimum(packets.end, wire_end)
+    _take_ike(packets, start, end, wire_end, (end - start >= IKE_READABLE) & (packets.c != 0), triage)
+
+
+def _take_ike(
+    packets: Packets,
+    start: Indices,
+    end: Indices,
+    wire_end: Indices,
+    sure: Mask,
+    triage: Triage,
+    *,
+    marker: bool = False,
+) -> None:
+    """Take the messages of which we are sure; the others are for the scalar path."""
+    triage.unclear.append(packets.row[~sure])
+    if sure.any():
+        chosen = packets.pick(sure)
+        ports = (chosen.a >> 16, chosen.a & 0xFFFF)
+        triage.ike.append(PlainIke(chosen, *ports, start[sure], end[sure], wire_end[sure], marker))
 
 
 def _nat_t(buffer: bytes, packets: Packets, wire_end: Indices, triage: Triage) -> None:
@@ -192,7 +234,9 @@ def _nat_t(buffer: bytes, packets: Packets, wire_end: Indices, triage: Triage) -
     esp[longer[stated == wire[longer]]] = False  # may be IKE without its marker
     neither = ~(esp | keepalive)
     if neither.any():
-        triage.unclear.append(packets.row[neither])
+        rest = packets.pick(neither)
+        sure = (rest.c == 0) & (have[neither] >= len(MARKER) + IKE_READABLE)
+        _take_ike(rest, start[neither] + len(MARKER), end[neither], wire_end[neither], sure, triage, marker=True)
     for kind, which in ((Kind.ESP, esp), (Kind.KEEPALIVE, keepalive)):
         if which.any():
             numbers = (first, second) if kind is Kind.ESP else (np.zeros_like(first), np.zeros_like(first))

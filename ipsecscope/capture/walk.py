@@ -6,7 +6,7 @@ Every layer is a function from the cursor to the layer that follows; ``layers.py
 from __future__ import annotations
 
 import socket
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import lru_cache
 
 import msgspec
@@ -17,7 +17,7 @@ from ipsecscope.capture.ports import LEAST
 MAX_ADDRESSES = 65_536  # addresses whose text form is remembered
 
 
-class Layer(Enum):
+class Layer(IntEnum):
     """What may follow next."""
 
     ETHERNET = auto()

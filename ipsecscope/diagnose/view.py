@@ -202,7 +202,10 @@ class View:
             return Answer("none", "inferred", rounds=len(auths))
         last = auths[-1]
         if any(is_open(record) for record in last.response):
-            return _read_answer(last, len(auths))
+            found = _read_answer(last, len(auths))
+            following = next_after(sa, last)
+            given_up = found.kind == "eap-open" and following is not None and self.closes(sa, following)
+            return msgspec.structs.replace(found, kind="eap-refused") if given_up else found
         inner = self.inner(sa, last.response)
         if inner is None:
             return Answer("unknown", "inferred", last, rounds=len(auths))

@@ -15,6 +15,8 @@ SHOWN_FRAMES = 6  # frames named in one sentence
 def seconds(time_ns: int) -> str:
     """A span of time: ``3 ms``, ``4.8 s``, ``12 min``."""
     value = time_ns / NANOSECONDS
+    if abs(value) < 0.001:
+        return "less than 1 ms"
     if abs(value) < 1:
         return f"{value * 1000:.0f} ms"
     if abs(value) < 120:

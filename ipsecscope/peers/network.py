@@ -419,7 +419,7 @@ def _readdressed(
 
 # -- the network ---------------------------------------------------------------------------------------------------
 
-_Action = Callable[[Instant], None]
+_Action = Callable[[Instant], object]
 
 
 class Network:

@@ -100,3 +100,7 @@ class PeerStation:
         while (event := self.peer.next_event()) is not None:
             if len(self.events) < MAX_EVENTS:
                 self.events.append(event)
+            self.heard(event)
+
+    def heard(self, event: PeerEvent) -> None:
+        """What a station with more than a peer does about an event."""

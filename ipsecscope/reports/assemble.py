@@ -17,6 +17,7 @@ from ipsecscope.timeline import sas
 from ipsecscope.timeline.analysis import Analysis, FrameNote
 from ipsecscope.timeline.contents import notifies
 from ipsecscope.timeline.flows import Flow
+from ipsecscope.timeline.verdicts import Verified
 
 NANOSECONDS = 10**9
 Vendors = tuple[str, ...]
@@ -60,7 +61,7 @@ def assemble(analysis: Analysis, diagnosis: Diagnosis | None = None) -> document
         schema=document.SCHEMA,
         generator=document.Generator(name="ipsecscope", version=__version__),
         capture=_capture(analysis, clock),
-        ike_sas=[_ike_sa(sa, clock) for sa in analysis.ike_sas],
+        ike_sas=[_ike_sa(sa, analysis.verified.get(sa.id, Verified()), clock) for sa in analysis.ike_sas],
         flows=[_flow(flow, analysis, clock) for flow in analysis.flows],
         findings=[_finding(each) for each in diagnosis.findings],
         headline=None if diagnosis.headline is None else _headline(diagnosis.headline),
@@ -144,7 +145,7 @@ def _file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
     )
 
 
-def _ike_sa(sa: sas.IkeSa, clock: Clock) -> document.IkeSa:
+def _ike_sa(sa: sas.IkeSa, verified: Verified, clock: Clock) -> document.IkeSa:
     vendors = (*sa.initiator.vendors, *sa.responder.vendors)
     return document.IkeSa(
         id=sa.id,
@@ -162,13 +163,28 @@ def _ike_sa(sa: sas.IkeSa, clock: Clock) -> document.IkeSa:
         rekeys_basis=sa.rekey_basis,
         proposal=None if sa.suite is None else _proposal(sa.suite),
         offers=list(sa.offers),
-        auth=document.Auth(**sa.auth),
+        auth=_auth(sa, verified),
         nat=document.Nat(sa.nat.initiator, sa.nat.responder, sa.nat.forced, list(sa.nat.unexplained)),
         nat_t=sa.nat_t,
         exchanges=[_exchange(each, clock, vendors) for each in sa.exchanges],
         child_sas=[_child(each, clock) for each in sa.child_sas],
         handshake_seen=sa.handshake_seen,
         started_at=clock(sa.start_ns),
+    )
+
+
+def _auth(sa: sas.IkeSa, verified: Verified) -> document.Auth:
+    return document.Auth(
+        initiator=sa.auth.get("initiator"),
+        responder=sa.auth.get("responder"),
+        verified=verified.verified,
+        initiator_verified=verified.initiator,
+        responder_verified=verified.responder,
+        proofs=[
+            document.Proof(what=each.what, sender=each.sender, verdict=each.verdict, frame=each.frame, why=each.why)
+            for each in verified.details
+            if each.verdict is not None
+        ],
     )
 
 
@@ -273,7 +289,7 @@ def _messages(exchange: sas.Exchange, clock: Clock, vendors: Vendors) -> list[do
 def _message(
     records: list[sas.MessageRecord], exchange: sas.Exchange, clock: Clock, vendors: Vendors
 ) -> document.ExchangeMessage:
-    best = next((record for record in records if _opened(record) or record.assembled is not None), records[0])
+    best = max(records, key=lambda record: (record.assembled is not None, _opened(record), len(record.payloads)))
     refused = next((each.opening.reason for each in records if each.opening is not None and each.opening.reason), None)
     encrypted = any(record.encrypted for record in records) or bool(best.assembled and best.assembled.ciphertext)
     return document.ExchangeMessage(

@@ -109,12 +109,25 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=False):
     lifetime_kb: int | None = None
 
 
+class Proof(msgspec.Struct, frozen=True):
+    """One value that was recomputed: AUTH, HASH, SIG, COOKIE …; ``verdict`` says whether it is right."""
+
+    what: str
+    sender: str | None
+    verdict: bool
+    frame: int
+    why: str
+
+
 class Auth(msgspec.Struct, frozen=True):
     """How each side authenticated, and whether that was verified from the capture."""
 
     initiator: str | None = None
     responder: str | None = None
     verified: bool | None = None
+    initiator_verified: bool | None = None
+    responder_verified: bool | None = None
+    proofs: list[Proof] = []
 
 
 class Nat(msgspec.Struct, frozen=True):

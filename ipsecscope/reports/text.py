@@ -181,6 +181,9 @@ def _facts(sa: IkeSa) -> list[str]:
     if sa.initiator.id or sa.responder.id:
         names = [f"{end.id.type} {show(end.id.value)}" if end.id else "?" for end in (sa.initiator, sa.responder)]
         facts.append(f"identities {names[0]} / {names[1]}")
+    if sa.auth.initiator or sa.auth.responder:
+        verdict = {True: "both verified", False: "VERIFICATION FAILED", None: "not verified"}[sa.auth.verified]
+        facts.append(f"authentication {sa.auth.initiator or '?'} / {sa.auth.responder or '?'}, {verdict}")
     verdicts = _nat(sa)
     if verdicts:
         facts.append(verdicts)

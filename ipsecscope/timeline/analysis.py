@@ -16,7 +16,7 @@ from ipsecscope.decrypt.keylogs.esps import ESPS, read_esps
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.dissect.notes import Note
 from ipsecscope.timeline.binding import Binding, bind_flows
-from ipsecscope.timeline.children import ChildRegister, settle_children
+from ipsecscope.timeline.children import ChildRegister, close_with_ike, settle_children
 from ipsecscope.timeline.correlate import Correlator
 from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
@@ -26,6 +26,8 @@ from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord
 from ipsecscope.timeline.settle import settle
 from ipsecscope.timeline.tracking import SaTracker
 from ipsecscope.timeline.traffic import Sink, TrafficOpener, TrafficResult
+from ipsecscope.timeline.verdicts import Verified
+from ipsecscope.timeline.verification import verify_sa
 
 MAX_BUGS = 100  # internal faults described one by one; the rest are counted
 
@@ -69,6 +71,7 @@ class Analysis(msgspec.Struct):
     icmp: list[tuple[Datagram, str | None]]
     notes: list[FrameNote]
     traffic: dict[str, TrafficResult] = msgspec.field(default_factory=dict)
+    verified: dict[str, Verified] = msgspec.field(default_factory=dict)
     first_ns: int | None = None
     last_ns: int | None = None
     orphans: list[MessageRecord] = msgspec.field(default_factory=list)
@@ -121,7 +124,8 @@ def analyze(
         traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
         _second_look(sources, ike_ports, traffic_opener)
         traffic = traffic_opener.results()
-    return run.finish(trackers, children, traffic, facts, [*failures, *broken])
+    verified = {sa.id: verify_sa(sa, opener) for sa in trackers}
+    return run.finish(trackers, children, traffic, verified, facts, [*failures, *broken])
 
 
 def _take_embedded_keys(ring: KeyRing, sources: list[Source]) -> None:
@@ -234,13 +238,14 @@ class _Run:
         trackers: list[SaTracker],
         children: dict[str, list[ChildSa]],
         traffic: dict[tuple[str, str, int], TrafficResult],
+        verified: dict[str, Verified],
         files: list[FileFacts],
         errors: list[UnusableFileError],
     ) -> Analysis:
         self.counts.other = self.pipeline.other
         flows = self.table.flows()
         settled = [msgspec.structs.replace(sa, child_sas=tuple(children[sa.id])) for sa in settle(trackers)]
-        sas, bindings = bind_flows(settled, flows)
+        sas, bindings = bind_flows(close_with_ike(settled), flows)
         return Analysis(
             files=files,
             errors=errors,
@@ -248,6 +253,7 @@ class _Run:
             ike_sas=tuple(sas),
             flows=flows,
             bindings=bindings,
+            verified=verified,
             traffic={
                 flow.id: traffic[(flow.dst, flow.protocol, flow.spi)]
                 for flow in flows

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.dissect.registry.ipsec_doi import EncapsulationMode, ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.contents import bodies, first, ikev2_suite, quick_mode_suite
-from ipsecscope.timeline.sas import ChildSa, MessageRecord, Role, State, Suite, other
+from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord, Role, State, Suite, other
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
 BEET = 40961  # strongSwan's USE_BEET_MODE, a private number
@@ -302,6 +304,30 @@ def settle_children(trackers: list[SaTracker], register: ChildRegister) -> dict[
     for sa, child in made:
         result[sa.id].append(child.freeze(rekeys.get(child.id)))
     return result
+
+
+def close_with_ike(sas: list[IkeSa]) -> list[IkeSa]:
+    """End the Child SAs of every IKE SA that was deleted, those it inherited by rekeying included (RFC 7296 1.4.1)."""
+    by_id = {sa.id: sa for sa in sas}
+    ended: dict[str, int] = {}
+    for sa in sas:
+        if sa.state != "closed" or sa.closed_ns is None or sa.version == 1:  # RFC 2408 5.15: IKEv1's SAs live on
+            continue
+        link: IkeSa | None = sa
+        while link is not None and link.id not in ended:
+            ended[link.id] = sa.closed_ns
+            link = by_id.get(link.rekeys) if link.rekeys is not None else None
+    return [_without_children(sa, ended[sa.id]) if sa.id in ended else sa for sa in sas]
+
+
+def _without_children(sa: IkeSa, when: int) -> IkeSa:
+    children = tuple(
+        msgspec.structs.replace(child, state="closed", deleted_ns=when)
+        if child.state == "established" and (child.created_ns or 0) <= when
+        else child
+        for child in sa.child_sas
+    )
+    return msgspec.structs.replace(sa, child_sas=children)
 
 
 def _link(

@@ -145,7 +145,7 @@ def _auth(sa: SaTracker, facts: Facts) -> dict[str, Any]:
     suite = _suite(sa)
     if sa.version == 1 and suite is not None and suite.auth is not None:
         words = ikev1_auth(suite.auth)
-    return {"initiator": words.get("initiator"), "responder": words.get("responder"), "verified": None}
+    return {"initiator": words.get("initiator"), "responder": words.get("responder")}
 
 
 # -- states -----------------------------------------------------------------------------------------------------

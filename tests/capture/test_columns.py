@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from packets import START, A, B, ah, esp, ethernet, extension, frame, frames, ike, ipv4, ipv6, records, tcp, udp, vlan
 
+from ipsecscope.capture import copies
 from ipsecscope.capture.columns import Columns, classify
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.pipeline import Pipeline
@@ -91,6 +92,14 @@ FAST = [
     pytest.param(0, b"\x02\x00\x00\x00" + ipv4(esp(), 50), id="null"),
     pytest.param(1, ethernet(ipv4(esp(size=1000), 50))[:96], id="cut"),
 ]
+MESSAGES = [
+    pytest.param(1, ethernet(ipv4(udp(ike()), 17)), id="ike"),
+    pytest.param(1, ethernet(ipv4(udp(ike(), 848, 50000), 17)), id="gdoi"),
+    pytest.param(1, ethernet(vlan(ipv6(udp(ike(), 500, 50000), 17), 5, 0x86DD), 0x8100), id="ike-vlan-ipv6"),
+    pytest.param(1, ethernet(ipv4(udp(MARKER + ike(), 4500, 4500), 17)), id="ike-marker"),
+    pytest.param(113, bytes(14) + b"\x08\x00" + ipv4(udp(ike()), 17), id="ike-sll"),
+    pytest.param(1, ethernet(ipv4(udp(ike(1000)), 17))[:96], id="ike-cut"),
+]
 NOISE = [
     pytest.param(1, ethernet(bytes(46), 0x0806), id="arp"),
     pytest.param(1, ethernet(ipv4(tcp(bytes(100), 443, 50000), 6)), id="tcp"),
@@ -101,8 +110,9 @@ NOISE = [
     pytest.param(147, bytes(100), id="unknown-link-type"),
 ]
 SLOW = [
-    pytest.param(1, ethernet(ipv4(udp(ike()), 17)), id="ike"),
-    pytest.param(1, ethernet(ipv4(udp(MARKER + ike(), 4500, 4500), 17)), id="ike-marker"),
+    pytest.param(1, ethernet(ipv4(udp(MARKER + ike()), 17)), id="ike-marker-500"),
+    pytest.param(1, ethernet(ipv4(udp(ike()[:10]), 17)), id="ike-short"),
+    pytest.param(1, ethernet(ipv4(udp(MARKER + ike()[:10], 4500, 4500), 17)), id="ike-marker-short"),
     pytest.param(1, ethernet(ipv4(udp(ike(), 4500, 4500), 17)), id="ike-without-marker"),
     pytest.param(1, ethernet(ipv4(udp(ike(), 1, 2), 17)), id="ike-odd-port"),
     pytest.param(1, ethernet(ipv4(udp(MARKER + ike(), 1, 2), 17)), id="ike-odd-port-marker"),
@@ -117,7 +127,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(("link_type", "data"), [*FAST, *NOISE])
+@pytest.mark.parametrize(("link_type", "data"), [*FAST, *MESSAGES, *NOISE])
 def test_simple_shapes_and_noise_never_reach_the_scalar_path(link_type: int, data: bytes) -> None:
     line = Watched()
     classify(records([frame(data, link_type=link_type, original=2000)]), line)
@@ -189,6 +199,20 @@ def test_copies_are_marked_within_a_window_and_across_two() -> None:
     second, _ = classify(records([frame(tagged, 3), frame(plain, 4)]), line)
     assert first.duplicate_of.tolist() == [0, 1]
     assert second.duplicate_of.tolist() == [1, 0]
+
+
+def test_copies_are_marked_in_files_that_are_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, tagged = ethernet(ipv4(esp(), 50)), ethernet(vlan(ipv4(esp(), 50)), 0x8100)
+    line, found = Pipeline(), []
+    turns = [(plain, 1, 0), (plain, 1, 1), (tagged, 2, 0), (tagged, 2, 1), (tagged, 259, 0), (plain, 260, 0)]
+    for data, number, file in turns:
+        columns, _ = classify(records([frame(data, number, file=file)]), line)
+        found += columns.duplicate_of.tolist()
+    assert found == [0, 0, 1, 1, 0, 259]
+    monkeypatch.setattr(copies, "MAX_FILES", 3)
+    for file in range(2, 20):
+        classify(records([frame(plain, 1, file=file)]), line)
+    assert len(line.copies._tails) == 3
 
 
 def test_window_without_records_has_no_rows() -> None:

@@ -43,6 +43,7 @@ from ipsecscope.dissect.registry.ikev2 import CertificateEncoding, ExchangeType,
 from ipsecscope.timeline.contents import bodies
 from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
+CLOCK_SET_NS = 946_684_800 * NANOSECONDS  # the year 2000: a capture clock before it was never set
 SOON_NS = NANOSECONDS  # a side that refuses what it was answered does so at once
 CERTIFICATE_SIZE = 700  # octets of payloads: more than identity, pre-shared key proof and proposals need
 SLOW_NS = NANOSECONDS
@@ -118,6 +119,7 @@ def _basis(answer: Answer) -> Confidence:
     swanctl="local { auth = psk; id = A } remote { auth = psk; id = B } secrets { ike-NAME { id = B; secret = … } }",
     ios="crypto ikev2 keyring K / peer B / pre-shared-key …; crypto ikev2 profile P / identity local … / match identity remote …",
     rfc=("RFC 7296 1.2", "RFC 7296 2.21.2"),
+    suppressed_by=("AUTH-006",),
 )
 def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     """An IKE_AUTH answer that is nothing but an error."""
@@ -234,6 +236,7 @@ def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="remote { id = B; cacerts = ca.pem }",
     ios="crypto pki trustpoint CA / revocation-check …; match identity remote …",
     rfc=("RFC 7296 2.21.2",),
+    suppressed_by=("AUTH-006",),
 )
 def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     """Hung up at once behind a full answer."""
@@ -474,7 +477,7 @@ def cert_expired(sa: IkeSa, view: View) -> Iterator[Found]:
         what = f"expired on {facts.not_after}" if record.time_ns > end else f"is valid only from {facts.not_before}"
         failed = sa.state == "failed" or view.answer(sa).kind in {"refused", "eap-refused"} or not view.flows_of(sa)
         yield Found(
-            confidence=CERTAIN,
+            confidence=CERTAIN if record.time_ns > CLOCK_SET_NS else POSSIBLE,
             severity=CRITICAL if failed else MEDIUM,
             headline=failed,
             summary=f"The certificate '{facts.subject}' of {who(sa, record.sender)} ({frames([record])}) {what}.",

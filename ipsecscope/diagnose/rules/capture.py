@@ -118,7 +118,8 @@ def _is_fragmented(records: tuple[object, ...]) -> bool:
 def capture_starts_mid_session(analysis: Analysis, view: View) -> Iterator[Found]:
     """SAs whose birth was not recorded."""
     late = [sa for sa in analysis.ike_sas if not sa.handshake_seen and sa.rekeys is None]
-    orphans = [flow for flow in analysis.flows if flow.id not in analysis.bindings]
+    known = {flow.spi for flow in analysis.flows if flow.id in analysis.bindings}
+    orphans = [flow for flow in analysis.flows if flow.id not in analysis.bindings and flow.spi not in known]
     if not late and not orphans:
         return
     first = [next(records_of(sa)) for sa in late]

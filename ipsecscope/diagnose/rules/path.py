@@ -64,8 +64,17 @@ def pairs(sa: IkeSa, view: View) -> Iterator[tuple[Flow, Flow | None]]:
     rfc=("RFC 4301 5",),
     suppressed_by=("CAP-002", "NET-006", "NET-014", "NAT-006", "NAT-007", "LIFE-010", "LIFE-006"),
 )
-def one_way_esp(sa: IkeSa, view: View) -> Iterator[Found]:
+def one_way_esp(analysis: Analysis, view: View) -> Iterator[Found]:
     """A tunnel that only one side uses."""
+    for sa in analysis.ike_sas:
+        found = _one_way(sa, view)
+        if found is not None:
+            yield found
+    yield from _unbound(analysis, view)
+
+
+def _one_way(sa: IkeSa, view: View) -> Found | None:
+    """The first flow of an SA that nothing answers."""
     best: Found | None = None
     for flow, back in pairs(sa, view):
         quiet_ns = flow.last_ns - (flow.first_ns if back is None else back.last_ns)
@@ -88,9 +97,9 @@ def one_way_esp(sa: IkeSa, view: View) -> Iterator[Found]:
             f"and {since}, although IKE passes both ways"
             f"{': packets of one size at a steady pace look like pings without replies' if constant else ''}.",
             evidence=(*evidence.flow(flow), *(() if back is None else evidence.flow(back))),
+            subject=sa.id,
         )
-    if best is not None:
-        yield best
+    return best
 
 
 def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
@@ -101,29 +110,7 @@ def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
     )
 
 
-@rule(
-    "NET-001",
-    "one-way-path",
-    HIGH,
-    title="ESP in one direction, and nothing else of the SA",
-    means="There are encrypted packets from one host to another and none back, and no negotiation in the capture to tell why.",
-    detect="Ten or more ESP packets without an IKE SA, and nothing of IPsec in the other direction.",
-    look_alikes={
-        "CAP-002": "the other direction was not captured",
-        "ESP-004": "the receiver does not know the SPI",
-        "HOST-002": "a scan",
-    },
-    causes=(
-        "the other direction was not captured",
-        "the receiver does not know this SPI: it was restarted, or never had it",
-        "ESP is filtered, or the answers are lost",
-    ),
-    confirm="Capture at the receiver, and look for its counter of unknown SPIs (ip -s xfrm state; XfrmInNoStates).",
-    fix="Install matching SAs on both sides; capture both directions.",
-    rfc=("RFC 4303 3.4.2",),
-    headline=True,
-)
-def one_way_path(analysis: Analysis, view: View) -> Iterator[Found]:
+def _unbound(analysis: Analysis, view: View) -> Iterator[Found]:
     """One-way flows that belong to no SA."""
     for flow in analysis.flows:
         if flow.id in analysis.bindings or flow.packets < MIN_ORPHANS or view.saw(flow.dst, flow.src):
@@ -132,6 +119,8 @@ def one_way_path(analysis: Analysis, view: View) -> Iterator[Found]:
             continue
         yield Found(
             confidence=POSSIBLE,
+            severity=MEDIUM,
+            headline=True,
             summary=f"{flow.src} sent {counted(flow.packets, f'{flow.protocol} packet')} with SPI {flow.spi:08x} to {flow.dst} within "
             f"{seconds(flow.last_ns - flow.first_ns)} ({frames([flow.first_frame, flow.last_frame])}), and nothing comes back: "
             f"{flow.dst} does not know this SPI, or only one direction was captured.",

@@ -437,7 +437,7 @@ def _incomplete(sent: list[MessageRecord], missing: list[int], total: int, count
     numbers = ", ".join(map(str, missing))
     return Found(
         confidence=CERTAIN,
-        summary=f"Of a {sent[0].message.exchange_type} message in {total} fragments from {sent[0].datagram.src}, fragment "
+        summary=f"Of one {sent[0].message.exchange_type} message in {total} fragments from {sent[0].datagram.src}, fragment "
         f"{numbers} is missing here although the set was sent {times(count)} ({frames(sent)}): it is lost before this "
         "point of the network.",
         evidence=evidence.messages(sent),
@@ -449,7 +449,7 @@ def _unanswered(sent: list[MessageRecord], moments: list[int], view: View) -> Fo
     sizes = sorted({record.datagram.wire_length for record in sent}, reverse=True)
     return Found(
         confidence=LIKELY if len(moments) >= MIN_COPIES and sizes[0] > 1000 else POSSIBLE,
-        summary=f"{sent[0].datagram.src} sent a {sent[0].message.exchange_type} message in fragments of up to {sizes[0]} octets "
+        summary=f"{sent[0].datagram.src} sent one {sent[0].message.exchange_type} message in fragments of up to {sizes[0]} octets "
         f"{waited(moments)} ({frames(sent)}) and got no answer, although {sent[0].datagram.dst} answered the smaller "
         "messages before it: a fragment is lost on the way.",
         evidence=evidence.messages(sent),

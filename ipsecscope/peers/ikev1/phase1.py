@@ -294,9 +294,14 @@ def _send_error(sa: IsakmpSa, kind: NotifyType, now: Instant, story: str) -> Non
 # -- pieces ---------------------------------------------------------------------------------------------------------
 
 
+def _offers(sa: IsakmpSa) -> tuple[PhaseOneOffer, ...]:
+    """What we offer; in aggressive mode the group is settled before the first message (RFC 2409 section 5)."""
+    every, settled = sa.config.phase_1, sa.chosen
+    return every if settled is None else tuple(each for each in every if each.group == settled.group)
+
+
 def _offer(sa: IsakmpSa) -> SecurityAssociation:
-    offers = sa.config.phase_1 if sa.chosen is None else tuple(e for e in sa.config.phase_1 if e.group == sa.chosen.group)
-    body = offer_phase_1(offers, number_of(sa.config, initiator=True))
+    body = offer_phase_1(_offers(sa), number_of(sa.config, initiator=True))
     sa.handshake.offered, sa.handshake.sa_i = body, body.build()
     return body
 
@@ -322,8 +327,7 @@ def _take_choice(sa: IsakmpSa, received: Received, now: Instant) -> bool:
     if body is None or len(body.proposals) != 1 or len(body.proposals[0].transforms) != 1:
         return False
     transform, auth = body.proposals[0].transforms[0], number_of(sa.config, initiator=True)
-    offers = sa.config.phase_1 if sa.chosen is None else (sa.chosen,)
-    found = next((each for each in offers if is_phase_1(transform, each, auth)), None)
+    found = next((each for each in _offers(sa) if is_phase_1(transform, each, auth)), None)
     if found is None:
         return False
     sa.chosen, sa.cookie_r = found, received.header.spi_r

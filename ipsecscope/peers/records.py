@@ -1,0 +1,109 @@
+"""What peers derived, as key records: the shape that every key log is read into and written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ipsecscope.decrypt.groups import group
+from ipsecscope.decrypt.keys import (
+    Direction,
+    Encapsulation,
+    IkeV2Keys,
+    KeyRecord,
+    NamedEncryption,
+    NamedGroup,
+    NamedIntegrity,
+    NamedPrf,
+    Origin,
+    Role,
+    SaKeys,
+    SecretKind,
+    SharedSecret,
+)
+from ipsecscope.decrypt.secret import Secret
+from ipsecscope.dissect.natt import Endpoint
+from ipsecscope.peers.events import ChildSaInstalled, KeysDerived, PeerEvent, SecretShared
+
+FORMAT = "ipsecscope"
+
+
+def key_records(events: Iterable[PeerEvent], source: str) -> tuple[KeyRecord, ...]:
+    """The records of everything that was derived, in the order of the events; ``source`` names them."""
+    found: list[KeyRecord] = []
+    for event in events:
+        origin = Origin(source, len(found) + 1, FORMAT)
+        if isinstance(event, KeysDerived):
+            found.append(_ike(event, origin))
+        elif isinstance(event, SecretShared):
+            found.append(_secret(event, origin))
+        elif isinstance(event, ChildSaInstalled):
+            found += _child(event, origin)
+    return tuple(found)
+
+
+def _ike(event: KeysDerived, origin: Origin) -> IkeV2Keys:
+    suite, keys = event.suite, event.keys
+    integrity = suite.integrity
+    return IkeV2Keys(
+        origin=origin,
+        spi_i=event.spi_i,
+        spi_r=event.spi_r,
+        sk_d=keys.sk_d,
+        sk_ai=keys.sk_ai,
+        sk_ar=keys.sk_ar,
+        sk_ei=keys.sk_ei,
+        sk_er=keys.sk_er,
+        sk_pi=keys.sk_pi,
+        sk_pr=keys.sk_pr,
+        encryption=NamedEncryption(suite.encryption.name, suite.encryption, suite.key_bits),
+        integrity=None if integrity is None else NamedIntegrity(integrity.name, integrity),
+        prf=NamedPrf(suite.prf.name, suite.prf),
+        role=Role(event.vantage),
+        nonces=event.ni + event.nr,
+        exchange=event.exchange,
+        uses_ppk=event.uses_ppk,
+        sequence=event.sequence,
+    )
+
+
+def _secret(event: SecretShared, origin: Origin) -> SharedSecret:
+    row = group(event.method)
+    return SharedSecret(
+        origin=origin,
+        value=event.secret,
+        kind=SecretKind.KEM if row.is_kem else SecretKind.DH,
+        group=NamedGroup(row.name, row.id),
+        spi_i=event.spi_i,
+        spi_r=event.spi_r,
+        child_spis=tuple(int.from_bytes(spi, "big") for spi in event.child_spis),
+        order=event.order,
+    )
+
+
+def _child(event: ChildSaInstalled, origin: Origin) -> Iterator[SaKeys]:
+    """Both directions of a Child SA: what the initiator of its exchange sends bears the SPI of the responder."""
+    for by_initiator in (True, False):
+        sends = by_initiator == event.is_initiator
+        source, destination = (event.src, event.dst) if sends else (event.dst, event.src)
+        suite, keys = event.suite, event.keys
+        cipher, mac = suite.encryption, suite.integrity
+        yield SaKeys(
+            origin=origin,
+            protocol=event.protocol,
+            spi=int.from_bytes(event.spi_r if by_initiator else event.spi_i, "big"),
+            src=source.address,
+            dst=destination.address,
+            encryption=None if cipher is None else NamedEncryption(cipher.name, cipher, suite.key_bits),
+            encryption_key=keys.encryption(initiator=by_initiator) if cipher is not None else Secret(b""),
+            integrity=None if mac is None else NamedIntegrity(mac.name, mac),
+            integrity_key=keys.integrity(initiator=by_initiator),
+            esn=event.esn,
+            mode=event.mode,
+            encapsulation=_encapsulation(source, destination) if event.encapsulated else None,
+            direction=Direction.OUTBOUND if sends else Direction.INBOUND,
+            role=Role.INITIATOR if by_initiator else Role.RESPONDER,
+        )
+
+
+def _encapsulation(source: Endpoint, destination: Endpoint) -> Encapsulation:
+    return Encapsulation(source_port=source.port, destination_port=destination.port)
