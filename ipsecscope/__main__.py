@@ -7,14 +7,17 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from ipsecscope import __version__
 
         sys.stdout.write(f"ipsecscope {__version__}\n")
         return
-    from ipsecscope.cli import run
+    try:
+        from ipsecscope.cli import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

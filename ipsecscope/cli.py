@@ -5,9 +5,14 @@ Heavy modules are imported inside the commands, so that ``--help`` costs little.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import traceback
+from collections.abc import Iterator
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
@@ -130,16 +135,11 @@ def analyze(
     if not analysis.files:
         raise typer.Exit(UNUSABLE)
     report = assemble(analysis, diagnose(analysis, select=select or (), ignore=ignore or ()))
-    try:
-        with open_output(output, force=force, inputs=files) as out:
-            write_report(report, analysis, format.value, out, width=width)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _fail(str(error))
-    if fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings):
-        raise typer.Exit(FINDINGS)
-    raise typer.Exit(_exit_code(report.notes, partial=bool(analysis.errors) or problems))
+    inputs = [*(facts.name for facts in analysis.files), *files, *map(str, keys or ())]
+    with _writing(), open_output(output, force=force, inputs=inputs) as out:
+        write_report(report, analysis, format.value, out, width=width)
+    failed = fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings)
+    raise typer.Exit(_exit_code(report.notes, failed=failed, partial=bool(analysis.errors) or problems))
 
 
 @app.command(epilog="Examples:  ipsecscope dissect tunnel.pcap --frame 3  |  ipsecscope dissect tunnel.pcap | less")
@@ -158,12 +158,12 @@ def dissect(
     from ipsecscope.timeline.reading import UnusableFileError
 
     try:
-        shown = write_trees(
-            file, sys.stdout, frames=frozenset(frame or ()), ike_ports=frozenset(ike_port or ()), hexdump=hexdump
-        )
-    except BrokenPipeError:
-        raise
-    except (OSError, UnusableFileError) as error:
+        with _writing():
+            shown = write_trees(
+                file, sys.stdout, frames=frozenset(frame or ()), ike_ports=frozenset(ike_port or ()), hexdump=hexdump
+            )
+            sys.stdout.flush()
+    except UnusableFileError as error:
         _fail(str(error))
     if frame and not shown:
         _complain(f"{file}: no IPsec packet in frame {', '.join(map(str, frame))}")
@@ -197,10 +197,30 @@ def _is_at_least(finding: Finding, level: Level) -> bool:
     return finding.suppressed_by is None and order.index(finding.severity) <= order.index(level.value)
 
 
-def _exit_code(notes: Iterable[Note], *, partial: bool) -> int:
+def _exit_code(notes: Iterable[Note], *, failed: bool, partial: bool) -> int:
     if any(note.kind == "internal.dissector-bug" for note in notes):
         return INTERNAL
+    if failed:
+        return FINDINGS
     return PARTIAL if partial else OK
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Ends the program in order when its output cannot be written; a reader who has seen enough is no fault."""
+    try:
+        yield
+    except BrokenPipeError:
+        _forget_output()
+        raise typer.Exit(OK) from None
+    except OSError as error:
+        _forget_output()
+        _fail(str(error) if error.errno is None else f"{error.filename or 'standard output'}: {error.strerror}")
+
+
+def _forget_output() -> None:
+    """Send what is still buffered for standard output nowhere, so that the exit does not fail on it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:
@@ -237,10 +257,24 @@ class _progress:  # noqa: N801 (a context manager that reads like a function)
 
 def run() -> None:
     """Run the command line; the one place that turns the unforeseen into one line and an exit code."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that temporary files are removed
+    _open_streams()
     try:
         app()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(OK)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Exception as fault:  # noqa: BLE001 (neither a traceback nor the message: they may quote secrets or the capture)
+        where = traceback.extract_tb(fault.__traceback__)[-1]
+        place = f"{Path(where.filename).name} line {where.lineno}"
+        _complain(f"internal fault: {type(fault).__name__} at {place}; please report it with the input")
+        sys.exit(INTERNAL)
+
+
+def _open_streams() -> None:
+    """The same bytes in every locale; and streams that the caller closed are there."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (until the program ends)
+    if sys.stdout is None:
+        _complain("standard output is closed")
+        sys.exit(UNUSABLE)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -56,7 +56,7 @@ from ipsecscope.peers.traffic import Host, Idle, Ping
 LEFT, RIGHT = "192.0.2.1", "192.0.2.2"
 LEFT_6, RIGHT_6 = "2001:db8:1::1", "2001:db8:2::1"
 LEFT_HOST, RIGHT_HOST = "10.1.0.10", "10.2.0.10"
-OUTSIDE = "198.51.100.7"
+INSIDE, OUTSIDE = "10.1.0.1", "198.51.100.7"  # the initiator's address on either side of a NAT
 PSK = Secret(b"correct horse battery staple")
 DAY: Instant = 86_400 * SECOND
 
@@ -492,12 +492,18 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="both sides rekey the IKE SA at once; the one with the lowest nonce is closed",
         steps=((3, rekey_ike_both),),
     ),
-    Scenario(name="ikev2-nat", title="a NAT in front of the initiator: port 4500, ESP in UDP", network=nat(), pings=4),
+    Scenario(
+        name="ikev2-nat",
+        title="a NAT in front of the initiator: port 4500, ESP in UDP",
+        left={"address": INSIDE},
+        network=nat(),
+        pings=4,
+    ),
     Scenario(
         name="ikev2-nat-rebinding",
         title="the NAT forgets its mapping; the responder follows the initiator to another port",
         network=nat(rebind=12),
-        left={"patience": Patience(keepalive_after=5 * SECOND)},
+        left={"address": INSIDE, "patience": Patience(keepalive_after=5 * SECOND)},
         steps=((15, probe),),
         pings=4,
     ),
@@ -622,6 +628,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="ikev2-port-4500-blocked",
         title="a NAT, and a filter that drops UDP port 4500: IKE_AUTH is never answered",
+        left={"address": INSIDE},
         network=lambda _: (Tap("inside"), Nat(OUTSIDE), Filter(ports=[4500]), Delay()),
         lasts=70,
     ),

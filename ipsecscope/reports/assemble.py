@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -106,7 +107,7 @@ def _capture(analysis: Analysis, clock: Clock) -> document.Capture:
     files = [_file(facts, analysis.capture_notes if index == 0 else []) for index, facts in enumerate(analysis.files)]
     files += [
         document.CaptureFile(
-            name=each.name, format="", frames=0, link_types=[], truncated=False, notes=[], error=each.reason
+            name=_name(each.name), format="", frames=0, link_types=[], truncated=False, notes=[], error=each.reason
         )
         for each in analysis.errors
     ]
@@ -130,11 +131,16 @@ def _capture(analysis: Analysis, clock: Clock) -> document.Capture:
     )
 
 
+def _name(file: str) -> str:
+    """A file name as text; octets of it that are not UTF-8 become escapes."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+
 def _file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
     notes = [*facts.notes, *more]
     kinds = {note.kind for note in notes}
     return document.CaptureFile(
-        name=facts.name,
+        name=_name(facts.name),
         format=facts.format,
         frames=facts.frames,
         link_types=list(dict.fromkeys(link_type_name(each.link_type) for each in facts.interfaces)),

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ipsecscope.reports.escape import visible_json
+
 SCHEMA = "ipsecscope.report/1"
 
 
@@ -385,7 +387,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def to_json(report: Report) -> bytes:
     """The document as UTF-8 JSON with two spaces of indentation and a final newline; the same report, the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    return visible_json(msgspec.json.format(msgspec.json.encode(report), indent=2)) + b"\n"
 
 
 def from_json(data: bytes) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MAX_SHOWN = 256  # characters of one field
@@ -25,8 +26,32 @@ def show(text: str, limit: int = MAX_SHOWN) -> str:
     return cut
 
 
+def visible_json(document: bytes) -> bytes:
+    r"""JSON in which nothing moves a terminal's cursor or reorders text either: such characters as ``\u`` escapes.
+
+    JSON itself wants this for U+0000 to U+001F only. The value stays the same.
+    """
+    if document.isascii() and b"\x7f" not in document:
+        return document
+    return _NOT_PLAIN.sub(_json_escaped, document.decode()).encode()
+
+
+_NOT_PLAIN = re.compile(r"[^\x00-\x7e]")
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    if _is_visible(match[0]):
+        return match[0]
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() and unicodedata.category(character) not in _HIDDEN
+
+
 def _escaped(character: str) -> str:
-    if character.isprintable() and unicodedata.category(character) not in _HIDDEN:
+    if _is_visible(character):
         return character
     number = ord(character)
     if number < 0x100:

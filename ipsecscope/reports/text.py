@@ -76,7 +76,7 @@ def _console(out: TextIO, width: int | None, color: bool | None) -> Console:
         emoji=False,
         markup=False,
         width=max(width, MIN_WIDTH),
-        force_terminal=True if color else None,
+        force_terminal=color,
         no_color=True if color is False else None,
     )
 

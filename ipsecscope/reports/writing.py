@@ -13,6 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from ipsecscope.reports.document import Report, to_json
+from ipsecscope.reports.escape import visible_json
 from ipsecscope.timeline.analysis import Analysis
 
 
@@ -21,8 +22,8 @@ def open_output(path: Path | None, *, force: bool, inputs: Iterable[str] = ()) -
     """A binary stream for a report.
 
     A file is written under another name beside its place and moved there when it is complete, so an interrupted run
-    leaves nothing. Raises OSError when the file exists and ``force`` is not given, when it is a symbolic link, or when
-    it is one of the inputs.
+    leaves nothing. Raises OSError when the file exists and ``force`` is not given, when it is a symbolic link or no
+    regular file, or when it is one of the inputs.
     """
     if path is None:
         yield sys.stdout.buffer
@@ -31,11 +32,16 @@ def open_output(path: Path | None, *, force: bool, inputs: Iterable[str] = ()) -
     if path.is_symlink():
         raise OSError(f"{path}: is a symbolic link; it is not followed")
     if path.exists():
+        if not path.is_file():
+            raise OSError(f"{path}: is not a regular file")
         if any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
             raise OSError(f"{path}: is one of the inputs")
         if not force:
             raise OSError(f"{path}: exists; --force overwrites it")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         os.fchmod(handle, 0o644 & ~_umask())
         with os.fdopen(handle, "wb") as out:
@@ -59,7 +65,7 @@ def write_report(report: Report, analysis: Analysis, kind: str, out: BinaryIO, *
     if kind == "json":
         out.write(to_json(report))
     elif kind == "jsonl":
-        out.writelines(json_lines(report, analysis))
+        out.writelines(map(visible_json, json_lines(report, analysis)))
     else:
         _write_text(report, out, width)
 

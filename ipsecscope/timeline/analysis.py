@@ -21,6 +21,7 @@ from ipsecscope.timeline.correlate import Correlator
 from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
 from ipsecscope.timeline.flows import Flow, FlowTable
+from ipsecscope.timeline.milestones import milestones
 from ipsecscope.timeline.reading import Source, UnusableFileError, open_all, usable
 from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord
 from ipsecscope.timeline.settle import settle
@@ -259,7 +260,7 @@ class _Run:
                 for flow in flows
                 if (flow.dst, flow.protocol, flow.spi) in traffic
             },
-            events=sorted(self.correlator.events, key=lambda event: event.time_ns),
+            events=sorted((*self.correlator.events, *milestones(sas)), key=lambda event: event.time_ns),
             icmp=[(datagram, None if sa is None else sa.id) for datagram, sa in self.correlator.icmp],
             notes=[*self.bugs, *_notes(sas), *_orphan_notes(self.correlator.unreadable)],
             first_ns=self.first_ns,

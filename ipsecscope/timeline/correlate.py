@@ -90,6 +90,8 @@ class Correlator:
         for sa in self.sas:
             for position, exchange in enumerate(sa.exchanges):
                 self._conclude(sa, exchange, sa.exchanges[position + 1 :])
+        groups = {sa.id: sa.group_id for sa in self.sas}  # only now is every responder SPI known
+        self.events = [msgspec.structs.replace(event, group_id=groups.get(event.group_id, "")) for event in self.events]
         return self.sas
 
     # -- identity ---------------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ class Correlator:
         self._by_initiator[(version, spi_i)] = sa
         if spi_r is not None:
             self._pairs[(version, spi_i, spi_r)] = sa
-        self._emit(datagram, events.SA_SEEN, sa.group_id, {"version": version, "handshake": handshake})
+        self._emit(datagram, events.SA_SEEN, sa.id, {"version": version, "handshake": handshake})
         return sa
 
     def _sender(self, sa: SaTracker, datagram: Datagram, message: Message) -> Role:
@@ -222,7 +224,7 @@ class Correlator:
         if repeated is not None:
             opening = sa.openings.get(digest(record))
             repeated.repeats.append(msgspec.structs.replace(record, opening=opening))
-            self._emit(record.datagram, events.RETRANSMISSION, sa.group_id, self._label(repeated))
+            self._emit(record.datagram, events.RETRANSMISSION, sa.id, self._label(repeated))
             return
         record = self._assemble(sa, record)
         exchange = self._exchange(sa, record)
@@ -238,7 +240,7 @@ class Correlator:
         self._learn_contents(sa, exchange, record)
         if self.opener is not None:
             self.opener.filed(sa, exchange)
-        self._emit(record.datagram, events.MESSAGE, sa.group_id, self._label(exchange) | {"sender": record.sender})
+        self._emit(record.datagram, events.MESSAGE, sa.id, self._label(exchange) | {"sender": record.sender})
 
     def _repeats(self, sa: SaTracker, record: MessageRecord) -> ExchangeTracker | None:
         """The exchange in which this very message was seen before.
@@ -255,7 +257,7 @@ class Correlator:
         moved = bool(sa.ends[sender].seen)
         if sa.ends[sender].learn(datagram.src, datagram.sport) and moved:
             data = {"role": sender, "address": datagram.src, "port": datagram.sport}
-            self._emit(datagram, events.PATH_MOVED, sa.group_id, data)
+            self._emit(datagram, events.PATH_MOVED, sa.id, data)
         sa.ends[other(sender)].learn(datagram.dst, datagram.dport)
 
     def _assemble(self, sa: SaTracker, record: MessageRecord) -> MessageRecord:
@@ -339,7 +341,7 @@ class Correlator:
         self.icmp.append((datagram, sa))
         icmp = datagram.icmp
         detail = {"sender": icmp.sender, "type": icmp.type, "code": icmp.code, "mtu": icmp.mtu} if icmp else {}
-        self._emit(datagram, events.ICMP_ERROR, sa.group_id if sa else "", detail)
+        self._emit(datagram, events.ICMP_ERROR, sa.id if sa else "", detail)
         return sa
 
     @staticmethod

@@ -19,8 +19,10 @@ from ipsecscope.capture.writer import PcapngWriter
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 
 COMPARED = {Kind.IKE: "isakmp", Kind.ESP: "esp", Kind.AH: "ah"}
-FUZZED_FRAGMENT = "a fragment whose others are missing: FRAGMENT here; tshark reads on, its IP checksum being wrong"
-NO_SPI = "an initiator SPI of zero and a length of 10 octets on port 500: broken IKE here, no IKE to tshark"
+FUZZED_FRAGMENT = (
+    "a first fragment, cut by the snap length, whose others are missing: FRAGMENT here; tshark reads on in it"
+)
+NO_SPI = "an initiator SPI and a length of zero on port 500: broken IKE here, no IKE to tshark"
 EXPLAINED = {
     ("tcpdump__esp_truncated.pcap", 1): FUZZED_FRAGMENT,
     ("tcpdump__isakmp-ikev1_n_print-oobr.pcap", 1): FUZZED_FRAGMENT,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.ikev1 import Delete, Notification
-from ipsecscope.dissect.ikev1.notification import DeadPeerDetection, ReplayStatus
+from ipsecscope.dissect.ikev1.notification import DeadPeerDetection
 from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.messages import Received, delete_isakmp, delete_spis, isakmp_notify
-from ipsecscope.peers.ikev1.sa import ChildSa, IsakmpSa, Talk
+from ipsecscope.peers.ikev1.sa import ChildSa, IsakmpSa, Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
 from ipsecscope.peers.peer import Found, Input
 
@@ -55,6 +55,40 @@ def _inherit_address(sa: IsakmpSa) -> bool:
     return False
 
 
+def ask_user(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> Input | None:
+    """Gateway: begin XAUTH; the client waits for that."""
+    del talk, received
+    if not sa.is_client:
+        sa.owner.transact(sa, Purpose.CREDENTIALS, now)
+    return None
+
+
+def ask_address(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> Input | None:
+    """Pull an address as a client, push one as a gateway; the other one waits."""
+    del talk, received
+    if sa.config.push_config:
+        if not sa.is_client:
+            sa.owner.transact(sa, Purpose.PUSH, now)
+    else:
+        sa.owner.transact(sa, Purpose.PULL, now)
+    return None
+
+
+def ready(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> Input | None:
+    """Go on to phase 2."""
+    del talk, received
+    sa.owner.ready(sa, now)
+    return None
+
+
+def user_rejected(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> Input | None:
+    """The gateway deletes the SA; the client forgets it."""
+    if not sa.is_client:
+        return close(sa, talk, received, now)
+    sa.close(now, "the user was rejected")
+    return None
+
+
 # -- informational exchanges ----------------------------------------------------------------------------------------
 
 
@@ -79,8 +113,8 @@ def delete_children(sa: IsakmpSa, children: list[ChildSa], now: Instant) -> None
 
 def close(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> Input | None:
     """Delete the phase 2 SAs, then the ISAKMP SA itself."""
-    del received
-    if sa.protection is not None and talk.exchange_type:
+    del talk, received
+    if sa.protection is not None:
         delete_children(sa, list(sa.children), now)
         inform(sa, delete_isakmp(sa.cookies), now, "the ISAKMP SA is no longer used")
     sa.close(now, "deleted by us")
@@ -164,10 +198,3 @@ def dead(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -> I
     del talk, received
     sa.close(now, "the other side is dead")
     return None
-
-
-def replay_status(sa: IsakmpSa, protocol: ProtocolId, spi: bytes) -> Notification:
-    """REPLAY-STATUS of a phase 2 SA (RFC 2407 section 4.6.3.2)."""
-    del sa
-    data = ReplayStatus(status=1).build()
-    return Notification(protocol_id=protocol, notify_type=NotifyType.REPLAY_STATUS, spi=spi, data=data)

@@ -79,6 +79,15 @@ class Transaction(Enum):
     DONE = "answered"
 
 
+class Purpose(Enum):
+    """What a transaction of ours is for."""
+
+    CREDENTIALS = "ask for user and password"
+    STATUS = "tell the outcome"
+    PULL = "ask for an address"
+    PUSH = "hand out an address"
+
+
 @dataclass(slots=True, eq=False)
 class Talk:
     """One exchange: the messages that share a message id. ``matter`` is what its exchange module keeps for it."""
@@ -91,6 +100,7 @@ class Talk:
     header: Header | None = None
     sent: tuple[bytes, ...] = ()
     story: str = ""
+    received: bytes = b""  # the digest of the message that came last
     answers: bytes = b""  # the digest of the message that ``sent`` answers
     repeats: int = 0
     tries: int = 0
@@ -181,6 +191,14 @@ class Owner(Protocol):
 
     def rivals_of(self, sa: IsakmpSa) -> list[IsakmpSa]:
         """Other SAs with the same remote identity."""
+        ...
+
+    def transact(self, sa: IsakmpSa, purpose: Purpose, now: Instant, *, succeeded: bool = False) -> None:
+        """Begin a transaction."""
+        ...
+
+    def ready(self, sa: IsakmpSa, now: Instant) -> None:
+        """The SA can carry phase 2."""
         ...
 
 
@@ -340,7 +358,7 @@ class IsakmpSa:
             data = Message(header=header, payloads=payloads).build()
         why = story or (talk.machine.story if talk.machine is not None else "")
         talk.story = notation(header, payloads) + (f". {self.role.capitalize()}: {why}" if why else "")
-        talk.header, talk.sent = header, self._cut(data, header)
+        talk.header, talk.sent, talk.answers = header, self._cut(data, header), talk.received
         talk.repeats = talk.tries = 0
         self._announce(events.MessageSent, talk, now)
         self._post(talk.sent, talk.story)
@@ -393,14 +411,18 @@ class IsakmpSa:
         """Recognise this message when it comes again; what is sent next answers it."""
         key = digest(data)
         self._seen[key] = talk
-        talk.answers = key
+        talk.received = key
         self.clear_timer(talk.timer)
         while len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
 
     def repeat_answer(self, talk: Talk, data: bytes, now: Instant) -> None:
-        """Send an answer again because its request came again (RFC 2408 section 5.1)."""
-        if not talk.sent or talk.answers != digest(data) or talk.repeats >= MAX_REPEATS:
+        """Send an answer again because its request came again (RFC 2408 section 5.1).
+
+        Not while we repeat it anyway, or two sides that both repeat would never fall silent.
+        """
+        is_answer = bool(talk.sent) and talk.answers == digest(data)
+        if not is_answer or talk.timer in self.timers or talk.repeats >= MAX_REPEATS:
             return
         talk.repeats += 1
         self._announce(events.MessageRetransmitted, talk, now)
@@ -475,6 +497,7 @@ __all__ = [
     "IsakmpSa",
     "Owner",
     "PhaseOne",
+    "Purpose",
     "QuickMode",
     "Talk",
     "Transaction",

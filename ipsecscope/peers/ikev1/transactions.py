@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from dataclasses import dataclass
-from enum import Enum
 
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.ikev1 import Attributes
@@ -20,7 +19,7 @@ from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.established import close
 from ipsecscope.peers.ikev1.events import ConfigurationExchanged, UserAuthenticated
 from ipsecscope.peers.ikev1.messages import Received
-from ipsecscope.peers.ikev1.sa import IsakmpSa, Talk
+from ipsecscope.peers.ikev1.sa import IsakmpSa, Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
 from ipsecscope.peers.peer import Input, Local
 
@@ -32,14 +31,6 @@ UNITY = (Cfg.UNITY_BANNER, Cfg.UNITY_SAVE_PASSWORD, Cfg.UNITY_DEF_DOMAIN, Cfg.UN
 PULLED = (Cfg.INTERNAL_IP4_ADDRESS, Cfg.INTERNAL_IP4_NETMASK, Cfg.INTERNAL_IP4_DNS)
 PULLED_IPV6 = (Cfg.INTERNAL_IP6_ADDRESS, Cfg.INTERNAL_IP6_DNS)
 MAX_USER_SIZE = 256  # octets of a user name that are looked at
-
-
-class Purpose(Enum):
-    """What a transaction of ours is for."""
-
-    CREDENTIALS = "XAUTH: user and password"
-    STATUS = "XAUTH: the outcome"
-    CONFIGURATION = "mode configuration"
 
 
 @dataclass(slots=True, eq=False)
@@ -184,9 +175,8 @@ def take_reply(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant
     if body is None:
         return None
     if matter.purpose is Purpose.CREDENTIALS:
-        matter.succeeded = _is_known(sa, body)
-        return Local("tell the outcome")
-    if matter.purpose is Purpose.CONFIGURATION:
+        sa.owner.transact(sa, Purpose.STATUS, now, succeeded=_is_known(sa, body))
+    elif matter.purpose is Purpose.PULL:
         _take_configuration(sa, body, now)
     return None
 
@@ -208,7 +198,7 @@ def take_ack(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) 
     if matter.purpose is Purpose.STATUS:
         sa.say(UserAuthenticated, now, user=sa.user, succeeded=matter.succeeded)
         sa.take(USER_ACCEPTED if matter.succeeded else USER_REJECTED, None, now)
-    elif matter.purpose is Purpose.CONFIGURATION:
+    elif matter.purpose is Purpose.PUSH:
         sa.take(CONFIGURED, None, now)
     return None
 
