@@ -24,6 +24,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +55,12 @@ MAX_SETTINGS = 1024 * 1024  # octets of a settings file
 MAX_PEM = 256 * 1024
 
 _T = TypeVar("_T")
+_WORDS: dict[str, type[StrEnum]] = {
+    "local.auth": AuthMethod,
+    "remote.auth": AuthMethod,
+    "eap.methods": EapMethod,
+    "child.mode": Mode,
+}
 _AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
 
 
@@ -105,7 +112,7 @@ class _SecretsSection(_Section, frozen=True):
 
 
 class _Eap(_Section, frozen=True):
-    methods: list[EapMethod] = [EapMethod.MSCHAPV2]
+    methods: tuple[EapMethod, ...] = (EapMethod.MSCHAPV2,)
     user: str = ""
     password: str = ""
 
@@ -174,8 +181,11 @@ def parse_settings(text: str, name: str = "<settings>", folder: Path | None = No
         file = msgspec.convert(values, _File)
     except msgspec.ValidationError as why:
         found = _AT.search(str(why))
-        sentence = _AT.sub("", str(why))
-        raise SettingsFileError(name, found["key"] if found else "", sentence) from None
+        key, sentence = found["key"] if found else "", _AT.sub("", str(why))
+        words = _WORDS.get(key.partition("[")[0])
+        if words is not None and "enum" in sentence:
+            sentence += f"; expected {', '.join(words)}"
+        raise SettingsFileError(name, key, sentence) from None
     return _Reading(name, folder or Path(), file).config()
 
 

@@ -64,13 +64,21 @@ def write_text(
     _notes(console, report)
 
 
+class _Console(Console):
+    """A console that leaves the program's end to the command line."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the exception go on."""
+        raise  # noqa: PLE0704 (rich calls this while it handles the exception)
+
+
 def _console(out: TextIO, width: int | None, color: bool | None) -> Console:
-    console = Console(file=out, highlight=False, soft_wrap=False, emoji=False, markup=False)
+    console = _Console(file=out, highlight=False, soft_wrap=False, emoji=False, markup=False)
     if width is None and not console.is_terminal:
         width = PIPE_WIDTH
     if width is None:
         return console
-    return Console(
+    return _Console(
         file=out,
         highlight=False,
         emoji=False,

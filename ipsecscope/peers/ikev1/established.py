@@ -8,7 +8,7 @@ from ipsecscope.dissect.ikev1.notification import DeadPeerDetection
 from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
-from ipsecscope.peers.entropy import Instant
+from ipsecscope.peers.entropy import SECOND, Instant
 from ipsecscope.peers.ikev1.messages import Received, delete_isakmp, delete_spis, isakmp_notify
 from ipsecscope.peers.ikev1.sa import ChildSa, IsakmpSa, Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
@@ -18,6 +18,7 @@ USER_NEXT = Found("the user is next")
 ADDRESS_NEXT = Found("the address is next")
 READY = Found("ready")
 
+DPD_INTERVAL = 2 * SECOND  # between two questions where the configuration has no interval for repetitions
 DPD_SEQUENCES = 1 << 32
 SEQUENCE_ROOM = 1 << 31  # RFC 3706 section 6.2: the first number is random, small enough to count up from
 
@@ -157,7 +158,7 @@ def ask_alive(sa: IsakmpSa, now: Instant) -> None:
     data = DeadPeerDetection(sequence=sa.dpd_sequence).build()
     body = isakmp_notify(NotifyType.R_U_THERE, sa.cookies, data)
     inform(sa, body, now, "is the other side still there?")
-    sa.set_timer("dpd", now + sa.config.patience.retransmit_after)
+    sa.set_timer("dpd", now + (sa.config.patience.retransmit_after or DPD_INTERVAL))
 
 
 def dpd_is_due(sa: IsakmpSa, now: Instant) -> bool:

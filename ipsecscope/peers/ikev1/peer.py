@@ -126,6 +126,10 @@ class Ikev1Peer:
         """The oldest event that was not fetched yet."""
         return self.mailbox.next_event()
 
+    def story_of(self, data: bytes) -> str:
+        """What a datagram that this peer sent lately is, in RFC notation."""
+        return self.mailbox.story_of(data)
+
     # -- what the owner wants -----------------------------------------------------------------------------------
 
     def connect(self, now: Instant, predecessor: IsakmpSa | None = None) -> IsakmpSa:
@@ -529,7 +533,13 @@ def _phase_1_input(received: Received) -> Input | None:
     return MAIN_KE if received.first(KeyExchange) is not None else None
 
 
-_POSITIONS = {MAIN_SA: (0, 1), MAIN_KE: (2, 3), MAIN_ID: (4, 5), AGGRESSIVE_SA: (0, 1), AGGRESSIVE_PROOF: (2, 2)}
+_POSITIONS: dict[Input, tuple[int, int]] = {
+    MAIN_SA: (0, 1),
+    MAIN_KE: (2, 3),
+    MAIN_ID: (4, 5),
+    AGGRESSIVE_SA: (0, 1),
+    AGGRESSIVE_PROOF: (2, 2),
+}
 
 
 def _is_expected(sa: IsakmpSa, given: Input, received: Received) -> bool:

@@ -189,7 +189,7 @@ def answer_aggressive(sa: IsakmpSa, talk: Talk, received: Received | None, now: 
     sa.handshake.id_r = body.build()
     bodies = [chosen, KeyExchange(data=sa.handshake.g_xr), Nonce(data=sa.handshake.nr), body]
     extra = requests(sa.config, is_client=sa.is_client)
-    rest = [*proof(sa), *extra, *_vendor_ids(sa), *_nat_detection(sa)]
+    rest: list[Body | Payload] = [*proof(sa), *extra, *_vendor_ids(sa), *_nat_detection(sa)]
     sa.send(talk, [*bodies, *rest], now, encrypted=False, expects_answer=False)
     sa.set_timer("half-open", now + sa.config.patience.half_open)
     return None

@@ -283,6 +283,7 @@ def install(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -
     children = [_child(sa, talk, matter, protocol) for protocol in matter.chosen.offer.protocols]
     replaced = matter.replaces or _replaced(sa, children)
     sa.completed(talk, now)
+    _tell_secret(sa, matter, now)
     for child in children:
         sa.children.append(child)
         _tell(sa, child, now)
@@ -352,6 +353,15 @@ def _tell(sa: IsakmpSa, child: ChildSa, now: Instant) -> None:
         encapsulated=sa.has_nat,
         virtual_ip=sa.virtual_ip,
     )
+
+
+def _tell_secret(sa: IsakmpSa, matter: Negotiation, now: Instant) -> None:
+    """The secret of perfect forward secrecy, which no key of the ISAKMP SA gives."""
+    if matter.g_xy is None or matter.pair is None:
+        return
+    spis = (*matter.spis_in.values(), *matter.spis_out.values())
+    facts = {"spi_i": sa.cookie_i, "spi_r": sa.cookie_r, "child_spis": spis}
+    sa.say(events.SecretShared, now, **facts, method=matter.pair.method, secret=matter.g_xy)
 
 
 def _mode(sa: IsakmpSa) -> EncapsulationMode:

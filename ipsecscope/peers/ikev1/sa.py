@@ -362,8 +362,8 @@ class IsakmpSa:
         talk.repeats = talk.tries = 0
         self._announce(events.MessageSent, talk, now)
         self._post(talk.sent, talk.story)
-        if expects_answer:
-            talk.interval = self.config.patience.retransmit_after
+        talk.interval = self.config.patience.retransmit_after
+        if expects_answer and talk.interval:
             self.set_timer(talk.timer, now + talk.interval)
         else:
             self.clear_timer(talk.timer)
