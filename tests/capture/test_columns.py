@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Sequence
 
@@ -233,12 +232,10 @@ def bulk(count: int, size: int) -> Records:
     return Records(0, table.tobytes(), 0, 1, offsets, sizes, sizes, times, np.ones(count, np.uint16))
 
 
-def test_bulk_is_classified_in_well_under_two_microseconds_each() -> None:
+def test_bulk_is_classified_without_the_scalar_path(monkeypatch: pytest.MonkeyPatch) -> None:
     window, line = bulk(20_000, 100), Pipeline()
-    classify(window, Pipeline())
-    began = time.process_time()
+    monkeypatch.setattr(Pipeline, "read", None)  # would raise if a row were handed to it
     columns, _ = classify(window, line)
-    assert time.process_time() - began < 20_000 * 2e-6
     assert len(columns) == 20_000
     assert columns.seq.tolist() == list(range(20_000))
 
