@@ -192,6 +192,32 @@ def _key_ring(paths: list[Path]) -> tuple[KeyRing | None, bool]:
     return ring, problems
 
 
+@app.command(
+    epilog="Examples:  ipsecscope explain AUTH-002  |  ipsecscope explain NO_PROPOSAL_CHOSEN  |  ipsecscope explain --list"
+)
+def explain(
+    term: Annotated[
+        str | None,
+        typer.Argument(help="A finding's code or slug, a notify, an algorithm, a Vendor ID.", metavar="TERM"),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="All findings, one line each.")] = False,
+) -> None:
+    """Say what a finding, a notify, an algorithm or a Vendor ID means."""
+    from ipsecscope.reports.explain import explain as explained
+    from ipsecscope.reports.explain import explain_list, suggestions
+
+    if listed:
+        sys.stdout.write(explain_list())
+        return
+    if term is None:
+        _fail("explain what? Give a term, or --list")
+    text = explained(term)
+    if text is None:
+        near = suggestions(term)
+        _fail(f"nothing is known by the name {term}" + (f"; near it: {', '.join(near)}" if near else ""))
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
 def _is_at_least(finding: Finding, level: Level) -> bool:
     order = [each.value for each in Level]
     return finding.suppressed_by is None and order.index(finding.severity) <= order.index(level.value)
