@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import ipsecscope as ips
 import pytest
 from conftest import ROOT
+
+import ipsecscope as ips
 
 WRONG_PSK = ROOT / "captures" / "lab-ikev2-wrong-psk.pcap"
 

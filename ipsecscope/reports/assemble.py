@@ -307,7 +307,13 @@ def _message(
         opened=_opened(best) if best.opening is not None else None,
         reason=refused if not _opened(best) else None,
         time=clock(records[0].time_ns),
+        repeats=max(_repeats(record, exchange) for record in records),
     )
+
+
+def _repeats(record: sas.MessageRecord, exchange: sas.Exchange) -> int:
+    """How often these very octets were sent again."""
+    return sum(each.datagram.payload == record.datagram.payload for each in exchange.repeats)
 
 
 def _child(child: sas.ChildSa, clock: Clock) -> document.ChildSa:

@@ -166,6 +166,7 @@ class ExchangeMessage(msgspec.Struct, frozen=True):
     opened: bool | None = None
     reason: str | None = None
     time: str | None = None
+    repeats: int = 0
 
 
 class Exchange(msgspec.Struct, frozen=True):

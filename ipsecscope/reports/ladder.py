@@ -26,7 +26,8 @@ def ladder(sa: IkeSa) -> list[Step]:
 
 
 def _steps(exchange: Exchange) -> list[Step]:
-    steps = [
+    last = len(exchange.messages) - 1
+    return [
         Step(
             frames=tuple(message.frames),
             time=message.time,
@@ -34,26 +35,23 @@ def _steps(exchange: Exchange) -> list[Step]:
             exchange=exchange.type,
             message_id=exchange.message_id,
             text=_text(message),
-            remark=message.reason or "",
+            remark=_remark(exchange, message, is_last=index == last),
         )
-        for message in exchange.messages
+        for index, message in enumerate(exchange.messages)
     ]
-    remark = _remark(exchange)
-    if steps and remark:
-        position = len(steps) - 1 if exchange.outcome != "retried" else 0
-        steps[position] = msgspec.structs.replace(steps[position], remark=remark)
-    return steps
 
 
-def _remark(exchange: Exchange) -> str:
-    """What the arrows alone do not show: repeats, silence, refusal."""
+def _remark(exchange: Exchange, message: ExchangeMessage, *, is_last: bool) -> str:
+    """What the arrow alone does not show: repeats, silence, refusal, why it did not open."""
     parts = []
-    if exchange.retransmissions:
-        parts.append(f"sent {exchange.retransmissions + 1} times")
-    if exchange.outcome == "unanswered":
+    if message.repeats:
+        parts.append(f"sent {message.repeats + 1} times")
+    if is_last and exchange.outcome == "unanswered":
         parts.append("no answer")
-    if exchange.outcome == "refused":
+    if is_last and exchange.outcome == "refused":
         parts.append(exchange.reason or "refused")
+    if message.reason:
+        parts.append(message.reason)
     return ", ".join(parts)
 
 

@@ -147,7 +147,7 @@ def test_settings_error_names_file_key_and_expectation(text: str, line: str) -> 
 
 def test_settings_that_are_no_toml_name_the_line() -> None:
     with pytest.raises(SettingsFileError, match=r"f\.toml: no TOML: .*line 1"):
-        parse_settings("[local", "f.toml")
+        parse_settings("[local\nx = 1", "f.toml")
 
 
 def test_settings_certificates_and_keys_come_from_files_beside_them(tmp_path: Path) -> None:
