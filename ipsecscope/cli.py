@@ -246,7 +246,8 @@ def _writing() -> Iterator[None]:
 
 def _forget_output() -> None:
     """Send what is still buffered for standard output nowhere, so that the exit does not fail on it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):  # a stream that somebody put in its place needs no care
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

@@ -43,6 +43,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     headline: Headline | None = None
     headlines: tuple[Headline, ...] = ()
     silenced: dict[str, int] = {}  # findings beyond MAX_FINDINGS by code
+    faults: tuple[str, ...] = ()  # rules that failed on this capture: bugs of this program
 
 
 def all_rules() -> dict[str, Rule]:
@@ -73,17 +74,24 @@ def diagnose(
     wanted, unwanted = set(select), set(ignore)
     found: list[Finding] = []
     silenced: dict[str, int] = {}
+    faults: list[str] = []
     for each in all_rules().values():
         names = {each.code, each.group, each.slug}
         if (wanted and not names & wanted) or names & unwanted:
             continue
-        made = list(_run(each, view))
+        try:
+            made = list(_run(each, view))
+        except Exception as fault:  # noqa: BLE001 (one broken rule must not take the others with it; the report says so)
+            faults.append(f"{each.code}: {type(fault).__name__}")
+            continue
         found += made[:MAX_FINDINGS]
         if len(made) > MAX_FINDINGS:
             silenced[each.code] = len(made) - MAX_FINDINGS
     findings = _suppressed(found)
     headlines = _headlines(findings, view)
-    return Diagnosis(tuple(_sorted(findings)), headlines[0] if headlines else None, tuple(headlines), silenced)
+    return Diagnosis(
+        tuple(_sorted(findings)), headlines[0] if headlines else None, tuple(headlines), silenced, tuple(faults)
+    )
 
 
 def _run(rule: Rule, view: View) -> Iterator[Finding]:

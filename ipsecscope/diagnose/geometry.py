@@ -112,9 +112,13 @@ def _block(lengths: Iterable[int]) -> int:
 
 
 def _mode(lengths: Iterable[int], fitting: tuple[Family, ...]) -> str | None:
-    """``transport`` when the smallest packet has no room for an inner IP header in any family; else unknown."""
+    """``transport`` when the smallest packet has no room for an inner IP header in any family; else unknown.
+
+    ESP without integrity is left out of it (RFC 8221 section 4 forbids it), as long as anything else fits.
+    """
     smallest = min(lengths)
-    roomiest = max(family.largest_inner(smallest) for family in fitting)
+    protected = [family for family in fitting if family.icv] or list(fitting)
+    roomiest = max(family.largest_inner(smallest) for family in protected)
     return "transport" if roomiest < MIN_INNER_IPV4 else None
 
 

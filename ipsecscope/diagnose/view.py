@@ -27,6 +27,8 @@ from ipsecscope.timeline.nat import INITIAL_TTLS
 from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa, MessageRecord, Role, other
 from ipsecscope.timeline.settle import role_of
 
+MAX_COMPARED = 256  # other SAs that one SA is compared with, so that all rules together take linear time
+
 AnswerKind = Literal["none", "refused", "child-refused", "complete", "eap-refused", "eap-open", "unknown"]
 
 
@@ -134,9 +136,10 @@ class View:
         return [self.flows[name] for child in sa.child_sas for name in child.flows if name in self.flows]
 
     def later(self, sa: IkeSa) -> list[IkeSa]:
-        """The IKE SAs between the same hosts that began after this one."""
+        """The IKE SAs between the same hosts that began after this one, at most ``MAX_COMPARED``."""
         sas = self.by_hosts.get(hosts(sa), [])
-        return sas[bisect_right(sas, sa.start_ns, key=lambda each: each.start_ns) :]
+        start = bisect_right(sas, sa.start_ns, key=lambda each: each.start_ns)
+        return sas[start : start + MAX_COMPARED]
 
     def horizon(self, time_ns: int) -> int:
         """How long the capture goes on after a moment, in nanoseconds."""
@@ -266,8 +269,7 @@ def records_of(sa: IkeSa) -> Iterator[MessageRecord]:
 
 def exchanges_of(sa: IkeSa, *kinds: int) -> list[Exchange]:
     """The exchanges of these types, in order."""
-    wanted = {int(kind) for kind in kinds}
-    return [exchange for exchange in sa.exchanges if int(exchange.type) in wanted]
+    return [exchange for exchange in sa.exchanges if exchange.type in kinds]
 
 
 def opening(sa: IkeSa) -> list[Exchange]:

@@ -22,6 +22,7 @@ _ROWS = (
     NoteKind(
         "capture.truncated", Severity.WARN, "The capture lacks the end of the packet; the sender is not to blame."
     ),
+    NoteKind("capture.decrypted-copy", Severity.NOTE, "An encrypted message a second time, decrypted by a gateway."),
     NoteKind("sk.no-key", Severity.CHAT, "Encrypted, and no key was given for it.", "7296 3.14"),
     NoteKind("sk.refused", Severity.ERROR, "Encrypted, and the key given does not open it.", "7296 3.14"),
     NoteKind("internal.dissector-bug", Severity.ERROR, "A fault of this program. Please report it."),

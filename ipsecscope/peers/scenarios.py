@@ -30,25 +30,13 @@ from ipsecscope.peers.config import (
     Pool,
     Ppk,
 )
+from ipsecscope.peers.elements import Delay, Duplicate, Element, Filter, Loss, Mtu, Nat, OneWay, Reorder, Way
 from ipsecscope.peers.entropy import EPOCH, MILLISECOND, SECOND, Entropy, Instant
 from ipsecscope.peers.events import PeerEvent
 from ipsecscope.peers.gateway import GatewayStation
-from ipsecscope.peers.ikev2.driver import Initiator, Responder
-from ipsecscope.peers.network import (
-    Delay,
-    Duplicate,
-    Element,
-    Filter,
-    Loss,
-    Mtu,
-    Nat,
-    Network,
-    OneWay,
-    Reorder,
-    Tap,
-    Way,
-    write_pcapng,
-)
+from ipsecscope.peers.ikev2.initiator import Initiator
+from ipsecscope.peers.ikev2.responder import Responder
+from ipsecscope.peers.network import Network, Tap, write_pcapng
 from ipsecscope.peers.records import key_records
 from ipsecscope.peers.selectors import parse_selector
 from ipsecscope.peers.traffic import Host, Idle, Ping
@@ -120,15 +108,21 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generated(msgspec.Struct, frozen=True):
-    """What a scenario left: the capture, the keys, and what both peers said, in the order of time."""
+    """What a scenario left: the capture, the keys, and what both peers said."""
 
     name: str
     seed: int
     pcapng: bytes
     keys: tuple[KeyRecord, ...]
-    events: tuple[PeerEvent, ...]
+    left_events: tuple[PeerEvent, ...]
+    right_events: tuple[PeerEvent, ...]
     counts: tuple[dict[str, int], dict[str, int]]
     pings_answered: int = 0
+
+    @property
+    def events(self) -> tuple[PeerEvent, ...]:
+        """What both said, in the order of time."""
+        return tuple(sorted((*self.left_events, *self.right_events), key=lambda event: event.time_ns))
 
     @property
     def expected(self) -> list[dict[str, Any]]:
@@ -158,14 +152,14 @@ def generate(name: str, seed: int = 0) -> Generated:
     network.run(when - EPOCH + round(scenario.lasts * SECOND))
     capture = io.BytesIO()
     write_pcapng(capture, taps, comment=f"{scenario.name}: {scenario.title}")
-    said = sorted((*stage.left.events, *stage.right.events), key=lambda event: event.time_ns)
     ping = stage.left.hosts[0] if stage.left.hosts else None
     return Generated(
         name=name,
         seed=seed,
         pcapng=capture.getvalue(),
         keys=key_records(stage.left.events, f"{name}.keys"),
-        events=tuple(said),
+        left_events=tuple(stage.left.events),
+        right_events=tuple(stage.right.events),
         counts=(dict(stage.initiator.mailbox.counts), dict(stage.responder.mailbox.counts)),
         pings_answered=len(ping.replies) if isinstance(ping, Ping) else 0,
     )

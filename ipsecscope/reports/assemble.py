@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from ipsecscope import __version__
 from ipsecscope.capture.link_types import link_type_name
@@ -14,44 +13,16 @@ from ipsecscope.diagnose.rule import Finding
 from ipsecscope.dissect.catalogue import severity_of
 from ipsecscope.dissect.names import notify_name, payload_name
 from ipsecscope.reports import document
+from ipsecscope.reports.assemble_traffic import flow_of, icmp_errors
+from ipsecscope.reports.clock import Clock, clock_of
 from ipsecscope.timeline import sas
 from ipsecscope.timeline.analysis import Analysis, FrameNote
 from ipsecscope.timeline.contents import notifies
-from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.verdicts import Verified
 
-NANOSECONDS = 10**9
 Vendors = tuple[str, ...]
 TRUNCATIONS = frozenset({"capture.truncated", "capture.snaplen"})
 DAMAGE = frozenset({"capture.damaged", "capture.resynchronised"})
-
-
-class Clock:
-    """Writes times as RFC 3339 UTC with as many digits as the finest clock of the input has."""
-
-    def __init__(self, resolution_ns: int) -> None:
-        self.digits = next((digits for digits in (0, 3, 6) if 10 ** (9 - digits) <= resolution_ns), 9)
-
-    def __call__(self, time_ns: int | None) -> str | None:
-        """The text of a time; None for None and for times that RFC 3339 cannot write."""
-        if time_ns is None:
-            return None
-        seconds, rest = divmod(time_ns, NANOSECONDS)
-        try:
-            date = datetime.fromtimestamp(seconds, UTC)
-        except (OverflowError, ValueError, OSError):
-            return None
-        fraction = f".{rest:09d}"[: self.digits + 1] if self.digits else ""
-        return f"{date:%Y-%m-%dT%H:%M:%S}{fraction}Z" if date.year >= 1000 else None
-
-    def always(self, time_ns: int) -> str:
-        """The text of a time; seconds since 1970 where RFC 3339 cannot write it."""
-        return self(time_ns) or f"@{time_ns / NANOSECONDS:.9f}"
-
-
-def clock_of(analysis: Analysis) -> Clock:
-    """The clock with the precision of the finest interface of the input."""
-    return Clock(min((each.resolution_ns for file in analysis.files for each in file.interfaces), default=1000))
 
 
 def assemble(analysis: Analysis, diagnosis: Diagnosis | None = None) -> document.Report:
@@ -63,14 +34,21 @@ def assemble(analysis: Analysis, diagnosis: Diagnosis | None = None) -> document
         generator=document.Generator(name="ipsecscope", version=__version__),
         capture=_capture(analysis, clock),
         ike_sas=[_ike_sa(sa, analysis.verified.get(sa.id, Verified()), clock) for sa in analysis.ike_sas],
-        flows=[_flow(flow, analysis, clock) for flow in analysis.flows],
+        flows=[flow_of(flow, analysis, clock) for flow in analysis.flows],
         findings=[_finding(each) for each in diagnosis.findings],
         headline=None if diagnosis.headline is None else _headline(diagnosis.headline),
         headlines=[_headline(each) for each in diagnosis.headlines],
-        notes=[_note(each) for each in analysis.notes],
-        icmp_errors=list(_icmp(analysis, clock)),
+        notes=[*(_note(each) for each in analysis.notes), *_faults(diagnosis)],
+        icmp_errors=list(icmp_errors(analysis, clock)),
         keys=_keys(analysis),
     )
+
+
+def _faults(diagnosis: Diagnosis) -> Iterable[document.Note]:
+    """Rules that failed, said like any other fault of this program."""
+    for fault in diagnosis.faults:
+        text = f"the rule {fault} failed on this capture; please report it"
+        yield document.Note(frame=0, kind="internal.dissector-bug", severity="error", text=text)
 
 
 def _finding(finding: Finding) -> document.Finding:
@@ -336,46 +314,6 @@ def _child(child: sas.ChildSa, clock: Clock) -> document.ChildSa:
     )
 
 
-def _flow(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
-    binding = analysis.bindings.get(flow.id)
-    traffic = analysis.traffic.get(flow.id)
-    return document.Flow(
-        id=flow.id,
-        protocol=flow.protocol,
-        encapsulation=flow.encapsulation,
-        src=flow.src,
-        dst=flow.dst,
-        spi=f"{flow.spi:08x}",
-        child_sa=None if binding is None else binding.child_sa,
-        ike_sa=None if binding is None else binding.ike_sa,
-        binding=None if binding is None else binding.basis,
-        packets=flow.packets,
-        bytes=flow.octets,
-        first_time=clock.always(flow.first_ns),
-        last_time=clock.always(flow.last_ns),
-        sequence=document.Sequence(
-            first=flow.first_seq,
-            last=flow.last_seq,
-            lost=flow.lost,
-            duplicates=flow.duplicates,
-            reordered=flow.reordered,
-            replayed=flow.replayed,
-            gaps=list(flow.gaps),
-            rolled_over=flow.rolled_over,
-        ),
-        opened=None if traffic is None else traffic.opened,
-        refused=None if traffic is None else traffic.refused,
-        reason=None if traffic is None else traffic.reason,
-        inner=None if traffic is None else document.Inner(traffic.opened, traffic.protocols),
-        key_origin=None if traffic is None else traffic.origin,
-        sources=[f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in flow.sources],
-        first_frame=flow.first_frame,
-        last_frame=flow.last_frame,
-        longest_silence_s=flow.longest_silence_ns / NANOSECONDS,
-        truncated=flow.truncated,
-    )
-
-
 def _note(each: FrameNote) -> document.Note:
     note = each.note
     return document.Note(
@@ -387,25 +325,3 @@ def _note(each: FrameNote) -> document.Note:
         bytes=(note.start, note.stop) if note.stop else None,
         file=each.file,
     )
-
-
-def _icmp(analysis: Analysis, clock: Clock) -> Iterable[document.IcmpError]:
-    for datagram, sa in analysis.icmp:
-        quoted, error = datagram.quoted, datagram.icmp
-        if quoted is None or error is None:
-            continue
-        spi = quoted.payload[:4].hex() if quoted.kind.name == "ESP" and len(quoted.payload) >= 4 else None
-        yield document.IcmpError(
-            frame=datagram.frame,
-            time=clock.always(datagram.time_ns),
-            sender=error.sender,
-            type=error.type,
-            code=error.code,
-            mtu=error.mtu,
-            quotes=quoted.kind.name,
-            src=quoted.src,
-            dst=quoted.dst,
-            ike_sa=sa,
-            spi=spi,
-            file=datagram.file,
-        )

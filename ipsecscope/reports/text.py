@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ipsecscope.dissect.esp import LAST_RESERVED_SPI
 from ipsecscope.reports.document import ChildSa, Endpoint, Finding, Flow, Headline, IkeSa, Proposal, Report
 from ipsecscope.reports.escape import show
 from ipsecscope.reports.ladder import Step, ladder
@@ -326,7 +327,8 @@ def _remarks(flow: Flow) -> str:
         ("replayed", sequence.replayed),
         ("reordered", sequence.reordered),
     )
-    parts = [f"{count} {name}" for name, count in counted if count]
+    parts = ["a reserved SPI"] if int(flow.spi, 16) <= LAST_RESERVED_SPI else []
+    parts += [f"{count} {name}" for name, count in counted if count]
     if flow.opened is not None:
         parts.append(f"{flow.opened} opened")
     if flow.refused:

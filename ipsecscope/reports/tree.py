@@ -13,7 +13,7 @@ from ipsecscope.capture.sources import merge
 from ipsecscope.dissect.ah import Ah
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.codepoints import CodePoint
-from ipsecscope.dissect.esp import Esp
+from ipsecscope.dissect.esp import LAST_RESERVED_SPI, Esp
 from ipsecscope.dissect.header import Flags, IsakmpFlags
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.wire import Field, Reader, Struct, WireError
@@ -97,6 +97,9 @@ def _content(datagram: Datagram) -> Iterator[str]:
         yield f"  RFC {structure.rfc.replace(' ', ' section ')}"
         for child in tree.children:
             yield from _field_lines(child, 1)
+        spi = getattr(tree.value, "spi", None)
+        if spi is not None and spi <= LAST_RESERVED_SPI:
+            yield f"  ! SPI {spi} is reserved: no SA may have it (RFC 4303 section 2.1, RFC 4302 section 2.4)"
 
 
 def message_lines(message: Message) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _write_text(report: Report, out: BinaryIO, width: int | None) -> None:
 
 def json_lines(report: Report, analysis: Analysis) -> Iterator[bytes]:
     """The events in time order, then the capture, the IKE SAs, the flows and the findings, one JSON object per line."""
-    from ipsecscope.reports.assemble import clock_of
+    from ipsecscope.reports.clock import clock_of
 
     clock = clock_of(analysis)
     for event in analysis.events:

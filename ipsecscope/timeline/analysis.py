@@ -17,6 +17,7 @@ from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.dissect.notes import Note
 from ipsecscope.timeline.binding import Binding, bind_flows
 from ipsecscope.timeline.children import ChildRegister, close_with_ike, settle_children
+from ipsecscope.timeline.copies import copy_note
 from ipsecscope.timeline.correlate import Correlator
 from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
@@ -277,6 +278,9 @@ def _notes(sas: list[IkeSa]) -> list[FrameNote]:
         for exchange in sa.exchanges:
             for record in exchange.records:
                 found += _record_notes(record)
+            for copy in exchange.copies:
+                note = copy_note(exchange.type, exchange.message_id)
+                found.append(FrameNote(copy.datagram.file, copy.frame, note))
     return sorted(found, key=lambda each: (each.file, each.frame))
 
 

@@ -27,6 +27,7 @@ from ipsecscope.timeline.contents import (
     vendor_fragment,
     vendor_ids_of,
 )
+from ipsecscope.timeline.copies import is_copy_again, take_copy
 from ipsecscope.timeline.events import Event
 from ipsecscope.timeline.fragments import VendorFragments
 from ipsecscope.timeline.sas import MessageRecord, Opening, Role, other
@@ -221,13 +222,15 @@ class Correlator:
     def _file(self, sa: SaTracker, record: MessageRecord) -> None:
         self._learn_ends(sa, record)
         repeated = self._repeats(sa, record)
-        if repeated is not None:
+        if repeated is not None and not is_copy_again(repeated, record):
             opening = sa.openings.get(digest(record))
             repeated.repeats.append(msgspec.structs.replace(record, opening=opening))
             self._emit(record.datagram, events.RETRANSMISSION, sa.id, self._label(repeated))
             return
         record = self._assemble(sa, record)
         exchange = self._exchange(sa, record)
+        if take_copy(exchange, record):
+            return
         sa.digests[digest(record)] = exchange
         if sa.version != 1:
             sa.flagless[digest_without_flags(record)] = exchange

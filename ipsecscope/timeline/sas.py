@@ -84,7 +84,8 @@ class Exchange(msgspec.Struct, frozen=True):
     """A request and its response (IKEv2), or the messages that share a message id (IKEv1).
 
     ``request`` are the datagrams of whoever began the exchange, ``response`` those of the other side, first
-    transmissions only; ``repeats`` are bit-identical copies of them.
+    transmissions only; ``repeats`` are bit-identical copies of them, ``copies`` the same messages in the clear, as a
+    gateway's own capture has them (``copies.py``).
     """
 
     type: CodePoint
@@ -93,6 +94,7 @@ class Exchange(msgspec.Struct, frozen=True):
     request: tuple[MessageRecord, ...] = ()
     response: tuple[MessageRecord, ...] = ()
     repeats: tuple[MessageRecord, ...] = ()
+    copies: tuple[MessageRecord, ...] = ()
     retransmissions: int = 0
     outcome: Outcome = "unknown"
     basis: Basis = "observed"

@@ -38,6 +38,7 @@ class ExchangeTracker:
     request: list[MessageRecord] = field(default_factory=list)
     response: list[MessageRecord] = field(default_factory=list)
     repeats: list[MessageRecord] = field(default_factory=list)
+    copies: list[MessageRecord] = field(default_factory=list)
     refusal: str | None = None
     outcome: Outcome = "unknown"
     basis: Basis = "observed"
@@ -60,6 +61,7 @@ class ExchangeTracker:
             request=tuple(self.request),
             response=tuple(self.response),
             repeats=tuple(self.repeats),
+            copies=tuple(self.copies),
             retransmissions=self._rounds(),
             outcome=self.outcome,
             basis=self.basis,

@@ -6,6 +6,7 @@ was proven for an SPI is tried first; another key for the same SPI is found the 
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,21 +38,33 @@ from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.timeline.children import ChildRegister, Negotiated
 from ipsecscope.timeline.ikev1_keys import Ikev1Opener
 from ipsecscope.timeline.ikev2_keys import Ikev2Opener, secret_size, secret_sizes
+from ipsecscope.timeline.inner import Ends, Opened, Restored, Restorer, inner_of, protected_inside
 from ipsecscope.timeline.sas import Role, other
 from ipsecscope.timeline.tracking import SaTracker
 
 TRIAL_PACKETS = 16  # packets of one flow on which keys that are not proven yet are tried
+MAX_NESTING = 8  # IPsec packets inside each other, when the inner ones are wanted
 NO_KEY = Refused(Reason.NO_KEY, str(Reason.NO_KEY))
 
 Opener = EspOpener | AhVerifier
-Opened = EspOpened | AhVerified
 
 
 class Sink(Protocol):
     """Who wants the opened packets."""
 
-    def __call__(self, datagram: Datagram, opened: Opened) -> None:
-        """Take one opened packet with the datagram it came in."""
+    def __call__(self, datagram: Datagram, opened: Opened, restored: Restored) -> None:
+        """Take one opened packet with the datagram it came in and the packets that it protects.
+
+        Of packets that protect IPsec packets which open too, only the innermost come.
+        """
+
+
+class ProvenSa(msgspec.Struct, frozen=True):
+    """Keys that opened packets of a flow, with the first packet that showed it."""
+
+    opener: Opener
+    datagram: Datagram
+    modes: tuple[str, ...]
 
 
 class TrafficResult(msgspec.Struct, frozen=True):
@@ -79,6 +92,7 @@ class _FlowState:
     origin: str | None = None
     truncated_icv: bool = False
     dummies: int = 0
+    first: Datagram | None = None
 
 
 class TrafficOpener:
@@ -96,6 +110,7 @@ class TrafficOpener:
         self.ring = ring
         self.ikev1, self.ikev2 = ikev1, ikev2
         self.sink = sink
+        self._restorer = Restorer()
         self._flows: dict[tuple[str, str, int], _FlowState] = {}
         self._by_spi: dict[tuple[str, int], list[tuple[SaTracker, Negotiated, Role]]] = {}
         for sa in trackers:
@@ -104,27 +119,53 @@ class TrafficOpener:
                     key = (child.protocol, int.from_bytes(spi, "big"))
                     self._by_spi.setdefault(key, []).append((sa, child, role))
 
-    def feed(self, datagram: Datagram) -> None:
-        """Take one ESP or AH datagram."""
+    def feed(self, datagram: Datagram, depth: int = 0) -> bool:
+        """Take one ESP or AH datagram; whether it was opened. ``depth`` counts the packets around it."""
         data = datagram.payload
         is_esp = datagram.kind == Kind.ESP
         at = 0 if is_esp else 4
         if len(data) < at + 8:
-            return
+            return False
         spi = int.from_bytes(data[at : at + 4], "big")
         protocol = "ESP" if is_esp else "AH"
         flow = self._flows.setdefault((datagram.dst, protocol, spi), _FlowState())
         if datagram.missing:
             flow.refused["the capture lacks the end of the packet"] += 1
-            return
+            return False
         result = self._open(flow, protocol, spi, data if is_esp else datagram.packet)
         if isinstance(result, Refused):
             flow.refused[result.text] += 1
-            return
+            return False
         flow.opened += 1
+        flow.first = flow.first or datagram
         self._note(flow, datagram, result)
         if self.sink is not None:
-            self.sink(datagram, result)
+            self._hand_over(self.sink, datagram, result, depth)
+        return True
+
+    def _hand_over(self, sink: Sink, datagram: Datagram, opened: Opened, depth: int) -> None:
+        """Give an opened packet to whoever wants it, or what opens inside of it."""
+        restored = self._restorer.restore(datagram, opened, self._beet_ends(datagram, opened.spi))
+        inside = protected_inside(restored, datagram) if depth < MAX_NESTING else []
+        if not any([self.feed(each, depth + 1) for each in inside]):
+            sink(datagram, opened, restored)
+
+    def _beet_ends(self, datagram: Datagram, spi: int) -> Ends | None:
+        """The inner addresses of an SA in BEET mode, from its traffic selectors; None for any other SA."""
+        for _, child, role in reversed(self._by_spi.get((datagram.kind.name, spi), ())):
+            if child.created_ns <= datagram.time_ns:
+                ends = _host(child.tsi), _host(child.tsr)
+                if child.mode != "beet" or ends[0] is None or ends[1] is None:
+                    return None
+                return (ends[0], ends[1]) if role == "responder" else (ends[1], ends[0])
+        return None
+
+    def proven(self) -> Iterator[ProvenSa]:
+        """Every set of keys that opened packets, flow by flow."""
+        for flow in self._flows.values():
+            if flow.first is not None:
+                for opener, _ in flow.proven:
+                    yield ProvenSa(opener, flow.first, tuple(flow.modes))
 
     def results(self) -> dict[tuple[str, str, int], TrafficResult]:
         """What came of each flow."""
@@ -254,18 +295,20 @@ class TrafficOpener:
         flow.protocols[str(IpProtocol(protocol))] += 1
 
 
-def inner_of(datagram: Datagram, opened: Opened) -> tuple[bytes, int]:
-    """What an opened packet protects, and its protocol number."""
-    if isinstance(opened, EspOpened):
-        return opened.payload, opened.next_header
-    return datagram.packet[opened.payload_at :], opened.next_header
-
-
 def _ip_protocol(packet: bytes) -> int:
     """The protocol of an inner IP packet."""
     if len(packet) >= 20 and packet[0] >> 4 == 4:
         return packet[9]
     return packet[6] if len(packet) >= 40 else int(IpProtocol.IPV6_NONXT)
+
+
+def _host(selectors: tuple[str, ...] | None) -> str | None:
+    """The one address that a traffic selector names; None when there are more."""
+    try:
+        network = ipaddress.ip_network((selectors or ("",))[0].split(" ")[0].split("[")[0])
+    except ValueError:
+        return None
+    return str(network.network_address) if network.num_addresses == 1 else None
 
 
 def _number(protocol: str) -> SecurityProtocol:

@@ -43,7 +43,9 @@ A, B = "192.0.2.1", "198.51.100.1"
 SPI_I, SPI_R = b"initiate", b"responds"
 START = 1_795_000_000 * SECOND
 # AES-CBC with HMAC-SHA2-256-128: RFC 7296 3.14 with the sizes of RFC 3602 and RFC 4868.
-CBC = Envelope("AES-CBC", 4, encryption_by_name("aes-cbc")[0].iv_size, 16, integrity_by_name("hmac-sha2-256-128").icv_size)
+CBC = Envelope(
+    "AES-CBC", 4, encryption_by_name("aes-cbc")[0].iv_size, 16, integrity_by_name("hmac-sha2-256-128").icv_size
+)
 
 # One phase 1 transform: AES-128, SHA2-256, pre-shared key or as given, group 14, 3600 s (RFC 2409 appendix A).
 V1_SA = (
@@ -115,7 +117,7 @@ class Stage:
             "dport": port,
             "payload": data,
             "marker": port == 4500,
-            "ttl": 64 if not back else 60,
+            "ttl": 61 if not back else 60,
         }
         self.datagrams.append(Datagram(**(values | more)))
         self.end = max(self.end, at)
@@ -178,9 +180,7 @@ class Stage:
             next_payload=None if not octets else 5,
         )
         ciphertext = bytes([(mid + salt) % 250 + 1]) * octets
-        message = Message(
-            header=header, payloads=tuple(Payload(body=body) for body in bodies), ciphertext=ciphertext
-        )
+        message = Message(header=header, payloads=tuple(Payload(body=body) for body in bodies), ciphertext=ciphertext)
         return self.send(at, message.build(), back=back, **more)
 
     def icmp(self, at: float, kind: int, code: int, sender: str, *, mtu: int | None = None, esp: bool = False) -> Stage:

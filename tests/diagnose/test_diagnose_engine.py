@@ -48,6 +48,7 @@ def test_rule_declared_twice_is_refused() -> None:
     declare = rule("PH1-001", "again", CRITICAL, title="", means="", detect="")
 
     def check(sa: IkeSa) -> Iterator[Found]:
+        del sa
         yield from ()
 
     with pytest.raises(ValueError, match="declared twice"):
@@ -56,6 +57,7 @@ def test_rule_declared_twice_is_refused() -> None:
 
 def test_rule_over_an_unknown_subject_is_refused() -> None:
     def check(text: str) -> Iterator[Found]:
+        del text
         yield from ()
 
     with pytest.raises(ValueError, match="no subject of a rule"):
@@ -68,7 +70,7 @@ def test_rules_name_themselves_and_each_other_consistently() -> None:
     assert len({each.slug for each in rules.values()}) == len(rules)
     for each in rules.values():
         assert each.group in GROUPS
-        assert each.title and each.means and each.detect
+        assert all((each.title, each.means, each.detect))
         assert each.code not in each.suppressed_by
         assert not each.title.endswith(".")
 

@@ -59,7 +59,9 @@ def _report(keyed: bool) -> tuple[int, list[str]]:
         print(f"{'ok ' if right else 'BAD'}  {name:45} {cause:28} {said}")
         if not right:
             wrong.append(f"{name}: {cause} reported as {said}")
-    print(f"{len(FAILING) - len(wrong)} of {len(FAILING)} failing scenarios named, {'with' if keyed else 'without'} keys")
+    print(
+        f"{len(FAILING) - len(wrong)} of {len(FAILING)} failing scenarios named, {'with' if keyed else 'without'} keys"
+    )
     return len(FAILING), wrong
 
 
@@ -88,8 +90,11 @@ def test_certainty_of_failing_lab_scenarios_is_never_wrong(scenario: str, keyed:
 def test_successful_lab_scenarios_have_no_headline_and_no_grave_finding(scenario: str, keyed: bool) -> None:
     for path in sorted((LAB / scenario).glob("capture*.pcap*")):
         found = diagnosed(path, keyed=keyed)
+        assert found.faults == ()
         assert found.headline is None, found.headline
-        grave = [each for each in found.findings if each.severity in {"critical", "high"} and each.suppressed_by is None]
+        grave = [
+            each for each in found.findings if each.severity in {"critical", "high"} and each.suppressed_by is None
+        ]
         assert [each.summary for each in grave if not each.code.startswith("SEC")] == []
 
 

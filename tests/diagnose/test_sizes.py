@@ -98,6 +98,8 @@ def test_every_opened_message_of_the_lab_has_the_predicted_length() -> None:
                     for record in records:
                         if not is_open(record) or envelope is None or record.opening is None:
                             continue
+                        if record.fragment is not None and not record.opening.payloads:
+                            continue  # the whole stands at the fragment that completed it
                         inner = sum(payload.stop - payload.start for payload in record.opening.payloads)
                         if sa.version == 1:
                             found = sizes.inner_ikev1(record, envelope)

@@ -9,11 +9,14 @@ from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.message import parse_message
 from ipsecscope.peers.config import Identity, PeerConfig
+from ipsecscope.peers.elements import Delay, Element
 from ipsecscope.peers.entropy import MILLISECOND, SECOND, Entropy
 from ipsecscope.peers.events import PeerEvent
-from ipsecscope.peers.ikev2.driver import Ikev2Peer, Initiator, Responder
+from ipsecscope.peers.ikev2.driver import Ikev2Peer
+from ipsecscope.peers.ikev2.initiator import Initiator
+from ipsecscope.peers.ikev2.responder import Responder
 from ipsecscope.peers.ikev2.sa import IkeSa
-from ipsecscope.peers.network import Delay, Element, Network, Tap
+from ipsecscope.peers.network import Network, Tap
 from ipsecscope.peers.station import PeerStation
 
 LEFT, RIGHT = "192.0.2.1", "192.0.2.2"

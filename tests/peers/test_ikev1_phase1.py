@@ -91,7 +91,9 @@ def test_aggressive_mode_may_end_in_the_clear() -> None:
 @pytest.mark.parametrize("mode", list(PhaseOneMode), ids=str)
 def test_rsa_signatures_carry_certificates_in_fragments(mode: PhaseOneMode) -> None:
     """RFC 2409 section 5.1."""
-    pair = with_certificates(Method.RSA, mode=mode).connect()
+    pair = with_certificates(Method.RSA, mode=mode, fragment_size=400).connect()
+    assert all(len(sent.data) <= 400 for sent in pair.tap[2:] if "CERT, SIG" in sent.story)
+    assert any(line.startswith("--> fragment") for line in pair.transcript)
     assert pair.sa_i.state is PhaseOne.ESTABLISHED
     assert any("ID, CERT, SIG" in line or "CERT, SIG" in line for line in pair.transcript)
     correlator = watched(pair)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from ikev1_pair import MOON, SUN, Pair, departures, unopened, watched
 
@@ -364,10 +363,3 @@ def test_ip_packet_of_an_installed_pair_carries_its_spi() -> None:
     sealed = bundle.seal(ip_packet("10.1.0.1", "10.2.0.1", IpProtocol.UDP, bytes(8)))
     (child,) = pair.sa_r.children
     assert spi_of(sealed) == (IpProtocol.ESP, int.from_bytes(child.spi_in, "big"))
-
-
-def test_request_is_a_value() -> None:
-    request = ChildRequest(local_ts=parse_selector("10.0.0.0/8"), remote_ts=parse_selector("10.0.0.1"))
-    with pytest.raises(AttributeError):
-        request.offers = (PFS,)  # type: ignore[misc]
-    assert msgspec.structs.replace(request, offers=(PFS,)).offers == (PFS,)

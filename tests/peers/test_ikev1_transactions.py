@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from ikev1_pair import POOL, Pair, departures, unopened, watched
 
@@ -9,8 +10,9 @@ from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.ikev1.exchanges import Authentication
 from ipsecscope.dissect.registry.isakmp import AuthenticationMethod
 from ipsecscope.peers.config import Patience
-from ipsecscope.peers.ikev1.config import PhaseOneMode, Unity
+from ipsecscope.peers.ikev1.config import ChildRequest, PhaseOneMode, Unity
 from ipsecscope.peers.ikev1.sa import PhaseOne
+from ipsecscope.peers.selectors import parse_selector
 
 CLIENT: dict[str, Any] = {"user": "carol", "password": Secret(b"swordfish"), "local_ts": ()}
 GATEWAY: dict[str, Any] = {"users": (("carol", Secret(b"swordfish")),), "pool": POOL, "remote_ts": ()}
@@ -96,12 +98,15 @@ def test_exhausted_pool_leaves_the_client_without_an_address() -> None:
 
 
 def test_every_client_gets_an_address_of_its_own_until_it_leaves() -> None:
-    pair = Pair(CLIENT, GATEWAY, both=ROADWARRIOR).connect()
+    users = (("carol", Secret(b"swordfish")), ("dave", Secret(b"swordfish")))
+    pair = Pair(CLIENT, GATEWAY | {"users": users}, both=ROADWARRIOR).connect()
+    pair.initiator.config = msgspec.structs.replace(pair.initiator.config, user="dave")
     pair.initiator.connect(pair.now)
     pair.run()
     assert [sa.virtual_ip for sa in pair.initiator.sas] == ["10.3.0.1", "10.3.0.2"]
     pair.initiator.close(pair.initiator.sas[0], pair.now)
     pair.run()
+    pair.initiator.config = msgspec.structs.replace(pair.initiator.config, user="carol")
     pair.initiator.connect(pair.now)
     pair.run()
     assert [sa.virtual_ip for sa in pair.initiator.sas] == ["10.3.0.2", "10.3.0.1"]
@@ -127,7 +132,6 @@ def test_gateway_whose_question_stays_unanswered_gives_up() -> None:
 
 def test_phase_2_waits_until_the_user_is_known() -> None:
     """A client that skips XAUTH gets no SA."""
-    pair = Pair(CLIENT | {"xauth": False, "request_config": False}, GATEWAY, both={}).connect()
     hasty = Pair(CLIENT, GATEWAY, both=ROADWARRIOR, loses=lambda number, _: number == 7)
     hasty.connect(seconds=1)
     assert hasty.sa_r.state is PhaseOne.XAUTH
@@ -135,11 +139,7 @@ def test_phase_2_waits_until_the_user_is_known() -> None:
     hasty.run(seconds=1)
     assert hasty.sa_r.children == []
     assert hasty.responder.mailbox.counts["phase 2 messages that do not fit"] == 1
-    assert pair.named("ike_sa:established")
 
 
-def _any_request() -> Any:
-    from ipsecscope.peers.ikev1.config import ChildRequest
-    from ipsecscope.peers.selectors import parse_selector
-
+def _any_request() -> ChildRequest:
     return ChildRequest(local_ts=parse_selector("10.3.0.1"), remote_ts=parse_selector("10.2.0.0/16"))

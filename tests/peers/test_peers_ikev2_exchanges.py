@@ -7,18 +7,13 @@ from peers_pair import Pair, facts, names
 
 from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.peers.config import Faults, Offer, Patience
+from ipsecscope.peers.elements import Delay, Duplicate, Loss, Nat, Reorder
 from ipsecscope.peers.entropy import MILLISECOND, SECOND, Entropy
 from ipsecscope.peers.ikev2.sa import ChildState
-from ipsecscope.peers.network import Delay, Duplicate, Loss, Nat, Reorder
 
 PFS = Offer.esp("ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96 ECP_256")
 PFS_TWO = Offer.esp("ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96 MODP_2048 ECP_256")
 NO_PFS = Offer.esp("ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96")
-
-
-def nonces(pair: Pair) -> dict[bytes, set[bytes]]:
-    """The SPIs of each Child SA that either side installed."""
-    return {event.spi_i: {event.spi_r} for event in pair.left.events if event.name == "child_sa:created"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.rfc("7296", "1.3.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -23,9 +24,9 @@ from ipsecscope.peers.config import (
     Pool,
     Ppk,
 )
+from ipsecscope.peers.elements import Nat
 from ipsecscope.peers.entropy import EPOCH, SECOND, Entropy
 from ipsecscope.peers.ikev2.sa import State
-from ipsecscope.peers.network import Nat
 from ipsecscope.peers.selectors import parse_selector
 
 CA = Authority("Test CA", Entropy.seeded("test"))
@@ -407,7 +408,7 @@ def test_forced_encapsulation_looks_like_a_nat() -> None:
 def test_request_without_answer_is_repeated_with_back_off_then_given_up() -> None:
     pair = Pair(bob={"faults": Faults(silent_after="IKE_SA_INIT")}).connect()
     times = [each.time_ns for each in pair.tap.tapped if "IKE_AUTH" in each.comment]
-    assert [round((after - before) / SECOND) for before, after in zip(times, times[1:], strict=False)] == [2, 4, 8, 16]
+    assert [round((after - before) / SECOND) for before, after in itertools.pairwise(times)] == [2, 4, 8, 16]
     assert names(pair.left.events)[-2:] == ["exchange:unanswered", "ike_sa:closed"]
 
 

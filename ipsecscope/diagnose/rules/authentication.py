@@ -22,6 +22,7 @@ from ipsecscope.diagnose.rule import (
     Found,
     rule,
 )
+from ipsecscope.diagnose.rules.phase_one import v1_initiator_rejects
 from ipsecscope.diagnose.view import (
     Answer,
     View,
@@ -48,6 +49,7 @@ SOON_NS = NANOSECONDS  # a side that refuses what it was answered does so at onc
 CERTIFICATE_SIZE = 700  # octets of payloads: more than identity, pre-shared key proof and proposals need
 SLOW_NS = NANOSECONDS
 STALLED_NS = 30 * NANOSECONDS
+_NAMED_IDS = frozenset({"ID_FQDN", "ID_RFC822_ADDR", "ID_USER_FQDN", "ID_IPV4_ADDR", "ID_IPV6_ADDR"})
 
 CAUSES = {
     "psk": "the pre-shared keys differ",
@@ -133,7 +135,7 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     yield Found(
         confidence=_basis(answer) if answer.inner is None or answer.inner.low <= sizes.LONE_NOTIFY_MAX else POSSIBLE,
         summary=f"{who(sa, 'responder')} answered {who(sa, 'initiator')}'s authentication with {name} "
-        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. Most likely here: {causes[0]}.",
+        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. To check first: {causes[0]}.",
         evidence=(*_error_places(exchange.response), *evidence.messages(exchange.records)),
         equation=None if answer.inner is None else answer.inner.equation,
         causes=causes,
@@ -220,7 +222,8 @@ def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     HIGH,
     title="The initiator refused the responder",
     means="The responder accepted the initiator, but the initiator does not accept the responder, and hangs up at once.",
-    detect="A full answer to IKE_AUTH, then at once a short INFORMATIONAL from the initiator, and the SA is never used.",
+    detect="A full answer to IKE_AUTH (IKEv1: to the identity message), then at once a short INFORMATIONAL from the "
+    "initiator, and the SA is never used.",
     look_alikes={
         "LIFE-008": "an ordinary end comes later, or after traffic",
         "AUTH-002": "the responder refuses: its answer is short",
@@ -240,6 +243,9 @@ def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     """Hung up at once behind a full answer."""
+    if sa.version == 1:
+        yield from v1_initiator_rejects(sa, view)
+        return
     answer = view.answer(sa)
     exchange = answer.exchange
     if answer.kind not in {"complete", "unknown"} or exchange is None or view.flows_of(sa):
@@ -483,6 +489,54 @@ def cert_expired(sa: IkeSa, view: View) -> Iterator[Found]:
             summary=f"The certificate '{facts.subject}' of {who(sa, record.sender)} ({frames([record])}) {what}.",
             evidence=evidence.payloads(record, ikev1.Certificate, ikev2.Certificate)[:1],
         )
+
+
+@rule(
+    "AUTH-007",
+    "cert-identity-mismatch",
+    HIGH,
+    title="The certificate does not contain the identity claimed",
+    means="A side claims a name that its certificate does not vouch for, so the other side must not believe it.",
+    detect="A readable identity that is not among the alternative names of the certificate sent with it.",
+    look_alikes={
+        "AUTH-008": "the name is right, the authority is not trusted",
+        "AUTH-006": "the certificate is expired",
+    },
+    causes=(
+        "the name is missing in the certificate",
+        "the identity is configured differently",
+        "an address instead of a name",
+    ),
+    confirm="openssl x509 -noout -ext subjectAltName",
+    fix="Issue the certificate with this name, or configure the identity that it has.",
+    swanctl="local { id = NAME IN THE CERTIFICATE }",
+    ios="crypto pki certificate map M 10 / subject-name co NAME",
+    rfc=("RFC 4945 3.1", "RFC 7296 3.5"),
+)
+def cert_identity_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A name that is not in the certificate."""
+    failed = sa.state == "failed" or not view.flows_of(sa)
+    for record, facts in certificates(sa):
+        known = {name.partition(":")[2].lower() for name in facts.subject_alternative_names}
+        own = ikev2.IdentificationInitiator if record.sender == "initiator" else ikev2.IdentificationResponder
+        for payload in record.payloads:
+            body = payload.body
+            is_own = type(body) is own or isinstance(body, ikev1.Identification)
+            if not is_own or not isinstance(body, ikev2.Identification | ikev1.Identification):
+                continue
+            if str(body.id_type) not in _NAMED_IDS or not known or body.value.lower() in known:
+                continue
+            yield Found(
+                confidence=LIKELY if failed else POSSIBLE,
+                severity=HIGH if failed else MEDIUM,
+                headline=failed,
+                summary=f"{who(sa, record.sender)} claims to be {body.value} ({frames([record])}), and its certificate names only "
+                f"{', '.join(sorted(known))}.",
+                evidence=(
+                    evidence.payload(record, payload),
+                    *evidence.payloads(record, ikev1.Certificate, ikev2.Certificate)[:1],
+                ),
+            )
 
 
 @rule(

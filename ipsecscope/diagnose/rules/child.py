@@ -26,7 +26,7 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, N
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.contents import first
-from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
+from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role
 
 REACTION_NS = 3 * NANOSECONDS // 2  # a refusal of quick mode comes within this time
 IDLE_NS = 60 * NANOSECONDS
@@ -377,15 +377,15 @@ def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
     return found
 
 
-def succeeded_later(sa: IkeSa, exchange: Exchange, refused: list[Exchange]) -> bool:
-    """Whether a later CREATE_CHILD_SA of the same side went through: a retry with another group, say."""
-    return any(
-        each.start_ns > exchange.start_ns
-        and each.initiated_by == exchange.initiated_by
-        and each.response
-        and each not in refused
-        for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA)
-    )
+def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
+    """Refused CREATE_CHILD_SA exchanges without a later success of the same side (a retry with another group, say)."""
+    refused = refused_creations(sa, view)
+    known = {id(each) for each in refused}
+    last: dict[Role, int] = {}
+    for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
+        if each.response and id(each) not in known:
+            last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
+    return [each for each in refused if last.get(each.initiated_by, 0) <= each.start_ns]
 
 
 def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | None, str]:
@@ -436,10 +436,9 @@ def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | N
 )
 def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """A refused renewal of a tunnel that worked."""
-    refused = refused_creations(sa, view)
-    for exchange in refused:
+    for exchange in unrecovered(sa, view):
         error = error_of(exchange.response)
-        if succeeded_later(sa, exchange, refused) or not view.flows_of(sa):
+        if not view.flows_of(sa):
             continue
         if error is not None and int(error) not in {
             int(NotifyType.NO_PROPOSAL_CHOSEN),
@@ -486,10 +485,7 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
     """Refused CREATE_CHILD_SA without a later success."""
-    refused = refused_creations(sa, view)
-    for exchange in refused:
-        if succeeded_later(sa, exchange, refused):
-            continue
+    for exchange in unrecovered(sa, view):
         error = error_of(exchange.response)
         inner = view.inner(sa, exchange.response)
         yield Found(
@@ -630,7 +626,7 @@ def child_limit(sa: IkeSa) -> Iterator[Found]:
     fix="Mend the refused tunnel, or start it at once.",
     swanctl="children.NAME.start_action = start",
     rfc=("RFC 7296 1.2", "RFC 6023"),
-    suppressed_by=("PH2-001", "PH2-002", "PH2-003", "PH2-004", "PH2-005", "PH2-010", "AUTH-012", "AUTH-007"),
+    suppressed_by=("PH2-001", "PH2-002", "PH2-003", "PH2-004", "PH2-005", "PH2-010", "AUTH-012", "AUTH-005"),
 )
 def childless(sa: IkeSa, view: View) -> Iterator[Found]:
     """Phase 1 without phase 2."""

@@ -259,8 +259,10 @@ def reauthentication(sa: IkeSa, view: View) -> Iterator[Found]:
     if sa.version == 1 or sa.established_ns is None or len(sa.exchanges) < 3:
         return
     last = max(sa.exchanges, key=lambda each: each.start_ns)
+    if not view.closes(sa, last):
+        return
     following = next((each for each in view.later(sa) if each.handshake_seen and each.rekeys is None), None)
-    if following is None or not view.closes(sa, last) or following.established_ns is None:
+    if following is None or following.established_ns is None:
         return
     if abs(following.start_ns - last.start_ns) > REAUTH_NS:
         return
@@ -289,22 +291,18 @@ def reauthentication(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def rekey_collision(sa: IkeSa) -> Iterator[Found]:
     """Crossing requests."""
-    made = exchanges_of(sa, ExchangeType.CREATE_CHILD_SA)
-    for mine in made:
-        for theirs in made:
-            if mine.initiated_by != "initiator" or theirs.initiated_by != "responder":
-                continue
-            if not mine.request or not theirs.request or not mine.response or not theirs.response:
-                continue
-            if mine.start_ns < theirs.response[0].time_ns and theirs.start_ns < mine.response[0].time_ns:
-                yield Found(
-                    confidence=LIKELY,
-                    severity=INFO,
-                    summary=f"{who(sa, 'initiator')} ({frames(mine.request)}) and {who(sa, 'responder')} ({frames(theirs.request)}) asked "
-                    f"for new keys within {seconds(abs(mine.start_ns - theirs.start_ns))}, each before it had the other's answer.",
-                    evidence=evidence.messages((*mine.records, *theirs.records)),
-                )
-                return
+    made = [each for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA) if each.request and each.response]
+    for one, two in pairwise(sorted(made, key=lambda each: each.start_ns)):
+        if one.initiated_by == two.initiated_by or two.start_ns >= one.response[0].time_ns:
+            continue
+        yield Found(
+            confidence=LIKELY,
+            severity=INFO,
+            summary=f"{who(sa, one.initiated_by)} ({frames(one.request)}) and {who(sa, two.initiated_by)} ({frames(two.request)}) "
+            f"asked for new keys within {seconds(two.start_ns - one.start_ns)}, each before it had the other's answer.",
+            evidence=evidence.messages((*one.records, *two.records)),
+        )
+        return
 
 
 @rule(

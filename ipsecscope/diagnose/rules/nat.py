@@ -275,15 +275,17 @@ def endpoint_moved(sa: IkeSa, view: View) -> Iterator[Found]:
 )
 def raw_esp_despite_nat(sa: IkeSa, view: View) -> Iterator[Found]:
     """Plain ESP in an SA with a NAT."""
-    if not (sa.nat.initiator or sa.nat.responder) or sa.nat.forced is not False or not sa.nat_t:
+    if not (sa.nat.initiator or sa.nat.responder) or sa.nat.forced or not sa.nat_t:
         return
     flows = view.flows_of(sa)
     raw = [flow for flow in flows if flow.encapsulation == "ip" and flow.protocol == "ESP"]
     if not raw:
         return
     mixed = any(flow.encapsulation == "udp" for flow in flows)
+    if not mixed and sa.nat.forced is None:
+        return
     yield Found(
-        confidence=CERTAIN if mixed else POSSIBLE,
+        confidence=CERTAIN if mixed and sa.nat.forced is False else LIKELY if mixed else POSSIBLE,
         severity=HIGH if mixed else MEDIUM,
         headline=mixed,
         summary=f"{raw[0].src} sends plain ESP ({frames([raw[0].first_frame])}) although a NAT was detected between it and "

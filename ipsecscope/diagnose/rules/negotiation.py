@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ipsecscope.diagnose import evidence, hints
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, INFO, LIKELY, POSSIBLE, Confidence, Found, rule
-from ipsecscope.diagnose.view import View, exchanges_of, notify_in, opening
+from ipsecscope.diagnose.view import MAX_COMPARED, View, exchanges_of, hosts, notify_in, opening
 from ipsecscope.diagnose.words import frames, listed, times, who
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod, NotifyType
@@ -84,18 +84,23 @@ def ike_version_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     mine = _request(sa)
     if sa.established_ns is not None or mine is None:
         return
-    for each in view.by_hosts.get(frozenset({sa.initiator.address, sa.responder.address}), ()):
+    for each in view.by_hosts.get(hosts(sa), [])[:MAX_COMPARED]:
+        if (
+            each.version >= sa.version
+            or each.initiator.address != sa.responder.address
+            or each.established_ns is not None
+        ):
+            continue
         theirs = _request(each)
-        if each.version < sa.version and each.initiator.address == sa.responder.address and theirs is not None:
-            if each.established_ns is not None:
-                continue
-            yield Found(
-                confidence=CERTAIN,
-                summary=f"{who(sa, 'initiator')} starts with IKEv{sa.version} ({frames([mine])}) and {who(sa, 'responder')} "
-                f"itself with IKEv{each.version} ({frames([theirs])}); neither gets through.",
-                evidence=evidence.messages((mine, theirs)),
-            )
-            return
+        if theirs is None:
+            continue
+        yield Found(
+            confidence=CERTAIN,
+            summary=f"{who(sa, 'initiator')} starts with IKEv{sa.version} ({frames([mine])}) and {who(sa, 'responder')} "
+            f"itself with IKEv{each.version} ({frames([theirs])}); neither gets through.",
+            evidence=evidence.messages((mine, theirs)),
+        )
+        return
 
 
 @rule(
@@ -156,7 +161,7 @@ def ike_no_proposal_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
 
 def _own_offer(sa: IkeSa, view: View) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
     """What the responder offers or accepts where it is seen to: its own request, or its choice for another."""
-    for each in view.by_responder.get(sa.initiator.address, ()):
+    for each in view.by_responder.get(sa.initiator.address, [])[:MAX_COMPARED]:
         if each.initiator.address == sa.responder.address and each.version == sa.version:
             offer = hints.offers_of(each, "initiator")
             if offer:
@@ -196,7 +201,7 @@ def no_config_for_peer(sa: IkeSa, view: View) -> Iterator[Found]:
     mine = hints.offered(hints.offers_of(sa, "initiator"))
     if sa.version == 1 or not refused or not mine:
         return
-    for each in view.by_responder.get(sa.responder.address, ())[:1000]:
+    for each in view.by_responder.get(sa.responder.address, [])[:MAX_COMPARED]:
         if each.suite is None or each.initiator.address == sa.initiator.address or each.version == 1:
             continue
         if _contains(mine, each.suite):

@@ -231,28 +231,8 @@ def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     )
 
 
-@rule(
-    "AUTH-007",
-    "cert-identity-mismatch",
-    HIGH,
-    title="IKEv1: the initiator does not accept the responder",
-    means="Phase 1 was answered in full, and the initiator hangs up at once instead of building a tunnel.",
-    detect="Message 6 (message 2 in aggressive mode), then an informational from the initiator, and no quick mode.",
-    look_alikes={"AUTH-001": "message 6 is missing", "LIFE-008": "an ordinary end comes later"},
-    causes=(
-        "the responder's identity is not in its certificate",
-        "another identity was expected",
-        "the pre-shared key differs (aggressive mode)",
-        "an untrusted or expired certificate",
-    ),
-    confirm="The initiator's log.",
-    fix="Make the responder's identity and certificate what the initiator expects.",
-    swanctl="remote { id = B }",
-    ios="crypto isakmp profile P / match identity …",
-    rfc=("RFC 2409 5", "RFC 4945 3.1"),
-)
 def v1_initiator_rejects(sa: IkeSa, view: View) -> Iterator[Found]:
-    """The initiator hangs up behind the responder's proof."""
+    """IKEv1: the initiator hangs up behind the responder's proof (part of AUTH-005)."""
     exchange = phase_1(sa)
     if exchange is None or not exchange.response or view.flows_of(sa):
         return

@@ -154,6 +154,8 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
         if sa.version == 1 or exchange.outcome != "completed" or len(sa.exchanges) > len(opening(sa)):
             continue
         answers = copies(exchange, "responder")
+        if not answers:
+            continue
         again = [each for each in copies(exchange, "initiator") if each.time_ns > answers[0].time_ns + LATE_NS]
         if len(again) < 2:
             continue

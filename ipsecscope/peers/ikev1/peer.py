@@ -225,10 +225,17 @@ class Ikev1Peer:
                 self.create_child(sa, request, now)
 
     def _replaced_by(self, sa: IsakmpSa) -> IsakmpSa | None:
-        """The SA that the other side rekeys by this one: the last one with the same identity that has children."""
-        if sa.is_initiator:
+        """The SA that the other side rekeys by this one: same identity, address and user, and it has children.
+
+        Nothing in IKEv1 says that an ISAKMP SA replaces another one.
+        """
+        if sa.predecessor is not None or sa.is_initiator:
             return None
-        return next((each for each in reversed(self.rivals_of(sa)) if each.children and each.is_authenticated), None)
+        for each in reversed(self.rivals_of(sa)):
+            is_same = each.user == sa.user and each.path.remote.address == sa.path.remote.address
+            if is_same and each.children and each.is_authenticated:
+                return each
+        return None
 
     def _take_over(self, old: IsakmpSa, sa: IsakmpSa, now: Instant) -> None:
         for child in old.children:

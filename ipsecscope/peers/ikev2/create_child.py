@@ -159,12 +159,12 @@ class NewChild:
 
     def _succeed(self, sa: IkeSa, old: ChildSa, made: ChildSa, nonces: tuple[bytes, bytes], now: Instant) -> None:
         """Close what is redundant: the old Child SA, or of two successors the one with the lowest nonce."""
+        rekeyed(sa, old, now)
+        old.machine.take(REKEYED, sa, None, now)
         if self.rival is not None and min(nonces) < min(self.rival.nonces):
             made.machine.take(REKEYED, sa, None, now)
             sa.begin(DeleteChild(made, "closes the redundant Child SA, made with the lowest nonce"), now)
             return
-        rekeyed(sa, old, now)
-        old.machine.take(REKEYED, sa, None, now)
         sa.begin(DeleteChild(old, "deletes the Child SA that was rekeyed"), now)
 
     def give_up(self, sa: IkeSa, now: Instant) -> None:

@@ -1,42 +1,36 @@
 """An IKEv2 peer: the five verbs, and how a datagram finds its IKE SA and its row in the table.
 
-``Initiator`` begins, ``Responder`` waits; once an IKE SA is established both can do everything. Nothing that arrives
-raises: it is counted in ``mailbox.counts``.
+``initiator.py`` begins, ``responder.py`` waits; once an IKE SA is established both can do everything. Nothing that
+arrives raises: it is counted in ``mailbox.counts``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
-from ipsecscope.dissect.body import Body
-from ipsecscope.dissect.header import Header
-from ipsecscope.dissect.ikev2 import Authentication, Eap, Nonce, Notify
+from ipsecscope.dissect.ikev2 import Authentication, Eap, SecurityAssociation
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.peers import events
 from ipsecscope.peers.config import PeerConfig
-from ipsecscope.peers.entropy import SECOND, Entropy, Instant
+from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import PeerEvent, Role
-from ipsecscope.peers.ikev2 import sa_init
 from ipsecscope.peers.ikev2.create_child import NewChild
 from ipsecscope.peers.ikev2.informational import DeleteChild, DeleteIke, Probe, UpdateAddresses
-from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, in_clear, notation, note
+from ipsecscope.peers.ikev2.messages import Received, in_clear, note
 from ipsecscope.peers.ikev2.rekey_ike import RekeyIke
-from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State, refusal_of
-from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, CONNECT, HALF_OPEN, IKE_SA_TABLE, TASK_DONE
+from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State
+from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, HALF_OPEN, IKE_SA_TABLE, TASK_DONE
 from ipsecscope.peers.peer import Input, Machine, Mailbox, Path, Reply, Request
 
 MAX_DATAGRAM = 65_535
 MAX_CLOSED = 64  # closed IKE SAs whose last response can still be repeated
-COOKIE_SECRET_LIFETIME = 120 * SECOND  # a cookie of the secret before is still taken
-COOKIE_SIZE = 20
 
-_HALF_OPEN = (State.IDLE, State.INIT_ANSWERED, State.EAP_ASKED, State.EAP_DONE)
-_REQUESTS = {
+HALF_OPEN_STATES = (State.IDLE, State.INIT_ANSWERED, State.EAP_ASKED, State.EAP_DONE)
+REQUESTS = {
     int(kind): Request(str(kind))
     for kind in (
         ExchangeType.IKE_SA_INIT,
@@ -55,7 +49,7 @@ def classify_request(received: Received) -> Input:
     """The input that a request is to the table."""
     if received.malformed is not None or received.missing:
         return _MALFORMED
-    return _REQUESTS.get(received.header.exchange_type, _UNKNOWN_EXCHANGE)
+    return REQUESTS.get(received.header.exchange_type, _UNKNOWN_EXCHANGE)
 
 
 def classify_reply(received: Received) -> Input:
@@ -325,6 +319,8 @@ class Ikev2Peer:
         if received is None:
             return
         self._heard(sa, received, now)
+        if received.exchange_type == ExchangeType.IKE_SA_INIT and received.first(SecurityAssociation) is not None:
+            sa.spi_r = received.header.spi_r  # from here on events bear both SPIs
         task = sa.response_arrived(received, now).task
         sa.answered_task = task
         sa.take(TASK_DONE if task is not None else classify_reply(received), received, now)
@@ -369,122 +365,10 @@ class Ikev2Peer:
         """Note a sign of life, and follow a NAT that maps the other side elsewhere (RFC 7296 section 2.23)."""
         sa.last_heard = now
         if received.path == sa.path or not sa.remote_behind_nat or NotifyType.MOBIKE_SUPPORTED in sa.supported:
-            if sa.state in _HALF_OPEN and not received.header.is_response:
+            if sa.state in HALF_OPEN_STATES and not received.header.is_response:
                 sa.path = received.path
             return
         there = received.path.remote
         if sa.state == State.ESTABLISHED and not received.header.is_response:
             sa.say(events.PathMoved, now, role=sa.other, address=there.address, port=there.port)
         sa.path = received.path
-
-
-class Initiator(Ikev2Peer):
-    """A peer that begins."""
-
-    def connect(self, now: Instant) -> IkeSa:
-        """Begin IKE_SA_INIT with the configured responder."""
-        config = self.config
-        path = Path(Endpoint(config.address, config.port), Endpoint(config.remote_address, config.port))
-        sa = self.new_sa("initiator", self.entropy.ike_spi(), NO_SPI, path)
-        self.register(sa)
-        sa.take(CONNECT, None, now)
-        return sa
-
-
-class Responder(Ikev2Peer):
-    """A peer that waits, and that anybody may talk to: what it keeps for strangers is bounded."""
-
-    def __init__(self, config: PeerConfig, entropy: Entropy) -> None:
-        super().__init__(config, entropy)
-        self._half_open: dict[tuple[Endpoint, bytes], IkeSa] = {}
-        self._cookie_secrets: list[tuple[Instant, bytes]] = []
-
-    def forget(self, sa: IkeSa) -> None:
-        """Do not find it any more."""
-        super().forget(sa)
-        for key in [key for key, each in self._half_open.items() if each is sa]:
-            del self._half_open[key]
-
-    def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
-        header = message.header
-        assert header is not None
-        begins = header.exchange_type == ExchangeType.IKE_SA_INIT and header.spi_r == NO_SPI and header.spi_i != NO_SPI
-        if not begins or header.is_response or not header.original_initiator or header.message_id:
-            super()._unknown(message, data, path, now)
-            return
-        known = self._half_open.get((path.remote, header.spi_i))
-        if known is not None:
-            if known.handshake.request == data:
-                known.repeat_answer(path, now)
-                self.mailbox.counts["requests that came again"] += 1
-            else:
-                self.mailbox.counts["another IKE_SA_INIT with the same SPI"] += 1
-            return
-        self._begin(in_clear(message, data, path), header, path, now)
-
-    def _begin(self, received: Received, header: Header, path: Path, now: Instant) -> None:
-        """Refuse without keeping anything, or make an IKE SA."""
-        waiting = [key for key, sa in self._half_open.items() if sa.state in _HALF_OPEN]
-        same = sum(1 for end, _ in waiting if end.address == path.remote.address)
-        limits = self.config.limits
-        full = len(waiting) >= limits.half_open or same >= limits.half_open_per_source
-        if full or len(self.sas) >= limits.ike_sas:
-            self.mailbox.counts["IKE SAs beyond the limit"] += 1
-            return
-        wants_cookie = len(waiting) >= limits.cookies_from or same >= limits.cookies_per_source
-        cookie = self._cookie(received, path, now) if wants_cookie or self.config.faults.endless_cookies else None
-        refusal = sa_init.screen(received, self.config, cookie=cookie)
-        if refusal is not None:
-            self._refuse(header, refusal, path, now)
-            return
-        sa = self.new_sa("responder", header.spi_i, self.entropy.ike_spi(), path)
-        self.register(sa)
-        sa.expected_id = 1
-        self._half_open[(path.remote, header.spi_i)] = sa
-        self._drop_settled()
-        sa.take(_REQUESTS[int(ExchangeType.IKE_SA_INIT)], received, now)
-
-    def _drop_settled(self) -> None:
-        """Forget the origins of IKE SAs that went further: their IKE_SA_INIT need not be recognised any more."""
-        for key in [key for key, sa in self._half_open.items() if sa.state not in _HALF_OPEN]:
-            del self._half_open[key]
-
-    def _refuse(self, header: Header, refusal: Notify, path: Path, now: Instant) -> None:
-        answered = header_of(
-            ExchangeType.IKE_SA_INIT,
-            header.message_id,
-            spi_i=header.spi_i,
-            original_initiator=False,
-            is_response=True,
-        )
-        bodies: list[Body] = [refusal]
-        payloads = arrange(answered, bodies)
-        name = refusal_of(ExchangeType.IKE_SA_INIT, [refusal])
-        why = "wants to see that the initiator receives at its address" if name == "COOKIE" else "refuses"
-        story = f"{notation(answered, payloads, protected=False)}. Responder: {why}, and keeps no state"
-        data = Message(header=answered, payloads=payloads).build()
-        marker = NON_ESP_MARKER if path.local.port == self.config.nat_port else b""
-        self.mailbox.post(marker + data, path, story)
-        facts = {"exchange": "IKE_SA_INIT", "message_id": header.message_id}
-        group_id = f"{header.spi_i.hex()}_{NO_SPI.hex()}"
-        common = {"time_ns": now, "group_id": group_id, "vantage": "responder"}
-        self.mailbox.emit(events.MessageSent(**common, **facts, sender="responder"))  # type: ignore[arg-type]
-        self.mailbox.emit(
-            events.Refused(**common, **facts, initiated_by="initiator", notify=name, why=why)  # type: ignore[arg-type]
-        )
-        self.mailbox.counts[f"refused: {name}"] += 1
-
-    def _cookie(self, received: Received, path: Path, now: Instant) -> bytes:
-        """The cookie that this request must carry (RFC 7296 section 2.6): a hash over who sends it from where."""
-        if not self._cookie_secrets or now - self._cookie_secrets[-1][0] > COOKIE_SECRET_LIFETIME:
-            self._cookie_secrets = [*self._cookie_secrets[-1:], (now, self.entropy.octets(32, "cookie secret"))]
-        found = received.notify(NotifyType.COOKIE)
-        cookies = [self._cookie_with(secret, received, path) for _, secret in self._cookie_secrets]
-        return found.data if found is not None and found.data in cookies else cookies[-1]
-
-    @staticmethod
-    def _cookie_with(secret: bytes, received: Received, path: Path) -> bytes:
-        nonce = received.first(Nonce)
-        parts = (b"" if nonce is None else nonce.data, path.remote.address.encode(), received.header.spi_i)
-        framed = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
-        return hashlib.blake2b(framed, key=secret, digest_size=COOKIE_SIZE).digest()

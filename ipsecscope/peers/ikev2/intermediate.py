@@ -23,6 +23,8 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     """Send HDR, SK {KEi(n)} for the next method."""
     del received
     handshake = sa.handshake
+    if not handshake.rounds:
+        return KEYS_COMPLETE
     method = handshake.rounds[0]
     handshake.pair = generate(method, sa.owner.entropy.octets(group(method).entropy_size, "KEi"))
     sa.request(ExchangeType.IKE_INTERMEDIATE, [KeyExchange(method=method, data=handshake.pair.public)], now)
@@ -34,7 +36,7 @@ def accept(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     """Take HDR, SK {KEr(n)} and go over to the next keys."""
     assert received is not None
     exchanged, pair = received.first(KeyExchange), sa.handshake.pair
-    if exchanged is None or pair is None or exchanged.method != pair.method:
+    if exchanged is None or pair is None or not sa.handshake.rounds or exchanged.method != pair.method:
         return UNUSABLE
     try:
         secret = shared_secret(pair, exchanged.data)

@@ -8,158 +8,35 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from ipsecscope.decrypt.groups import KeyPair
-from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite, IkeKeys, IkeSuite
+from ipsecscope.decrypt.keymat import IkeKeys, IkeSuite
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.header import Header
-from ipsecscope.dissect.ikev2 import EncryptedFragment, Notify, Proposal, SecurityAssociation
+from ipsecscope.dissect.ikev2 import EncryptedFragment, Notify, Proposal
 from ipsecscope.dissect.message import Message
 from ipsecscope.dissect.natt import NON_ESP_MARKER
 from ipsecscope.dissect.registry.ikev2 import (
     ExchangeType,
     HashAlgorithm,
-    KeyExchangeMethod,
     NotifyType,
-    SecurityProtocol,
 )
 from ipsecscope.peers import events
-from ipsecscope.peers.config import Identity, Mode, PeerConfig
+from ipsecscope.peers.config import Identity, PeerConfig
 from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import PeerEvent, Role
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, notation
 from ipsecscope.peers.ikev2.protection import Protection, Sealed
+from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task
 from ipsecscope.peers.peer import Input, Local, Machine, Mailbox, Path
-from ipsecscope.peers.selectors import RangeSelector
 
 MAX_TASKS = 64  # exchanges that wait for their turn
 MESSAGE_IDS = 2**32  # RFC 7296 section 2.2: an IKE SA must be rekeyed before its message ids run out
 
 _Event = TypeVar("_Event", bound=PeerEvent)
-
-
-class State(Enum):
-    """Where an IKE SA stands."""
-
-    IDLE = "nothing was sent or received"
-    INIT_SENT = "initiator: IKE_SA_INIT is on its way"
-    INTERMEDIATE_SENT = "initiator: IKE_INTERMEDIATE is on its way"
-    AUTH_SENT = "initiator: IKE_AUTH with AUTH is on its way"
-    EAP_SENT = "initiator: IKE_AUTH with EAP is on its way"
-    INIT_ANSWERED = "responder: IKE_SA_INIT is answered"
-    EAP_ASKED = "responder: waits for an EAP message"
-    EAP_DONE = "responder: EAP succeeded, waits for AUTH"
-    ESTABLISHED = "both sides are authenticated"
-    REKEYED = "another IKE SA took over"
-    DELETING = "our Delete is on its way"
-    CLOSED = "gone"
-
-
-class ChildState(Enum):
-    """Where a Child SA stands."""
-
-    INSTALLED = "in use"
-    REKEYING = "our request to rekey it is on its way"
-    REKEYED = "another Child SA took over"
-    DELETING = "our Delete is on its way"
-    GONE = "deleted"
-
-
-@dataclass(slots=True, eq=False)
-class ChildSa:
-    """A Child SA: one SA in each direction. ``initiator`` is the initiator of the exchange that made it."""
-
-    protocol: SecurityProtocol
-    spi_in: bytes
-    spi_out: bytes
-    suite: ChildSuite
-    keys: ChildKeys
-    is_initiator: bool
-    tsi: tuple[RangeSelector, ...]
-    tsr: tuple[RangeSelector, ...]
-    mode: Mode
-    esn: bool
-    method: KeyExchangeMethod | None
-    machine: Machine[ChildState]
-    virtual_ip: str = ""
-
-    @property
-    def spi_i(self) -> bytes:
-        """The SPI that the initiator of its exchange chose."""
-        return self.spi_in if self.is_initiator else self.spi_out
-
-    @property
-    def spi_r(self) -> bytes:
-        """The SPI that the responder of its exchange chose."""
-        return self.spi_out if self.is_initiator else self.spi_in
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it still carries traffic of its own."""
-        return self.machine.state in (ChildState.INSTALLED, ChildState.REKEYING)
-
-
-class Task(Protocol):
-    """An exchange that we begin once the IKE SA is established."""
-
-    exchange_type: ClassVar[ExchangeType]
-    title: str
-
-    def begin(self, sa: IkeSa, now: Instant) -> tuple[Body, ...] | None:
-        """The payloads of the request; None when there is nothing to ask for any more."""
-        ...
-
-    def finish(self, sa: IkeSa, reply: Received, now: Instant) -> Input | None:
-        """Act on the response."""
-        ...
-
-    def give_up(self, sa: IkeSa, now: Instant) -> None:
-        """Forget the exchange: its IKE SA is going."""
-        ...
-
-
-@dataclass(slots=True)
-class Outstanding:
-    """Our request that waits for its response (RFC 7296 section 2.1)."""
-
-    header: Header
-    datagrams: tuple[bytes, ...]
-    story: str
-    interval: Instant
-    task: Task | None = None
-    tries: int = 0
-
-
-@dataclass(slots=True)
-class Handshake:
-    """What is needed until the IKE SA is established, and its nonces."""
-
-    ni: bytes = b""
-    nr: bytes = b""
-    request: bytes = b""  # IKE_SA_INIT as it was sent, for AUTH
-    response: bytes = b""
-    offered: SecurityAssociation | None = None
-    pair: KeyPair | None = None
-    method: KeyExchangeMethod = KeyExchangeMethod.NONE
-    cookie: bytes = b""
-    retries: int = 0
-    rounds: deque[KeyExchangeMethod] = field(default_factory=deque)
-    sequence: int = 0
-    int_auth_i: bytes = b""
-    int_auth_r: bytes = b""
-    intermediates: int = 0
-    id_i: bytes = b""  # bodies of the ID payloads, for AUTH
-    id_r: bytes = b""
-    child: Any = None  # the first Child SA while it is negotiated
-    eap: Any = None
-    first_auth: Received | None = None  # responder with EAP: the request that carried SA, TSi and TSr
-    uses_ppk: bool = False
 
 
 class Owner(Protocol):

@@ -114,6 +114,7 @@ def retry_with_method(sa: IkeSa, received: Received | None, now: Instant) -> Inp
 
 def _again(sa: IkeSa, now: Instant) -> Input | None:
     sa.handshake.retries += 1
+    sa.spi_r = NO_SPI  # RFC 7296 section 2.6: the responder has not chosen one yet
     if sa.handshake.retries > MAX_RETRIES:
         sa.count("IKE_SA_INIT retries exhausted")
         return UNUSABLE
