@@ -10,8 +10,11 @@ from ipsecscope.reports.clock import NANOSECONDS, Clock
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 
+TELLING_LENGTHS = 3  # with fewer distinct lengths nearly every family fits
+
 
 def flow_of(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
+    """One flow with the SA it belongs to and what the keys opened of it."""
     binding = analysis.bindings.get(flow.id)
     traffic = analysis.traffic.get(flow.id)
     return document.Flow(
@@ -58,10 +61,12 @@ def _inferred(flow: Flow) -> document.Inferred | None:
     if found is None:
         return None
     mtu = None if found.plateau is None else geometry.path_mtu(flow, found.plateau)
-    return document.Inferred(suite=list(found.names), mode=found.mode, mtu=mtu)
+    names = list(found.names) if found.distinct >= TELLING_LENGTHS else []
+    return document.Inferred(suite=names, mode=found.mode, mtu=mtu)
 
 
 def icmp_errors(analysis: Analysis, clock: Clock) -> Iterable[document.IcmpError]:
+    """The ICMP errors that quote an IPsec packet."""
     for datagram, sa in analysis.icmp:
         quoted, error = datagram.quoted, datagram.icmp
         if quoted is None or error is None:

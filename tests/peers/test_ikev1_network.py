@@ -15,13 +15,14 @@ from ikev1_pair import INITIATOR, POOL, RESPONDER
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import Origin
 from ipsecscope.decrypt.secret import Secret
+from ipsecscope.peers.elements import Delay, Nat
 from ipsecscope.peers.entropy import EPOCH, SECOND, Entropy
 from ipsecscope.peers.gateway import GatewayStation
 from ipsecscope.peers.ikev1.config import NatTraversal, PhaseOneMode, PhaseTwoOffer
 from ipsecscope.peers.ikev1.events import IsakmpKeysDerived
 from ipsecscope.peers.ikev1.peer import Ikev1Peer
 from ipsecscope.peers.ikev1.records import isakmp_record
-from ipsecscope.peers.network import Delay, Nat, Network, Tap, write_pcapng
+from ipsecscope.peers.network import Network, Tap, write_pcapng
 from ipsecscope.peers.records import key_records
 from ipsecscope.peers.traffic import Idle, Ping
 from ipsecscope.timeline.analysis import analyze
