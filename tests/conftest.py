@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+MAX_PRINTED = 150  # lines of one test's output that the summary repeats
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,4 +38,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(outcome, ())
         if "shared" in getattr(report, "keywords", {})
     )
+    for report in terminalreporter.stats.get("passed", ()):  # the figures and tables that tests print
+        if getattr(report, "when", "") == "call" and report.capstdout:
+            terminalreporter.write_sep("-", report.nodeid.partition("::")[2])
+            lines = report.capstdout.strip().splitlines()
+            terminalreporter.write_line("\n".join(lines[:MAX_PRINTED]))
+            if len(lines) > MAX_PRINTED:
+                terminalreporter.write_line(f"… and {len(lines) - MAX_PRINTED} more lines")
     terminalreporter.write_line(f"tests on the reference material: {ran} ran")

@@ -188,11 +188,15 @@ class SharedSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreSharedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A pre-shared key, and the identities or addresses it is for; without any it is for everybody."""
+    """A pre-shared key, and the identities or addresses it is for; without any it is for everybody.
+
+    ``spi_i`` is the IKE SA whose record it stood in, where the source says it of one SA only.
+    """
 
     origin: Origin
     value: Secret
     ids: tuple[str, ...] = ()
+    spi_i: bytes | None = None
 
 
 class Ppk(msgspec.Struct, frozen=True, kw_only=True):

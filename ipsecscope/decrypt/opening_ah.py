@@ -75,6 +75,11 @@ class AhVerifier:
             self._icvs = tuple(Icv(row, sa.integrity_key) for row in rows)
         self._esn = EsnTracker(esn=sa.esn, start=sa.esn_high)
 
+    @property
+    def esn(self) -> bool | None:
+        """Whether the sequence numbers are extended, as the SA says or as a packet showed; None while nobody knows."""
+        return self._esn.esn
+
     def verify(self, packet: bytes, esn_high: int | None = None) -> AhVerified | Refused:
         """Verify one IPv4 or IPv6 packet, from its IP header to its end, its IP fragments joined."""
         try:

@@ -114,6 +114,16 @@ class EspOpener:
         self._bare_icv_size = row.icv_size if row.is_aead else sa.integrity.icv_size
         self._esn = EsnTracker(esn=sa.esn, start=sa.esn_high)
 
+    @property
+    def esn(self) -> bool | None:
+        """Whether the sequence numbers are extended, as the SA says or as a packet showed; None while nobody knows."""
+        return self._esn.esn
+
+    @property
+    def integrity(self) -> IntegrityRow:
+        """The integrity algorithm, with the truncation that a packet showed."""
+        return self._icvs[0].row if len(self._icvs) == 1 else self.sa.integrity
+
     def open(self, packet: bytes | memoryview, esn_high: int | None = None) -> EspOpened | Refused:
         """Open one packet, from its SPI to its ICV. ``esn_high`` is the upper half of its number, where it is known."""
         packet = bytes(packet)

@@ -14,6 +14,7 @@ from ipsecscope.capture.records import CaptureNote, FileFacts
 from ipsecscope.capture.sources import merge
 from ipsecscope.decrypt.keylogs.esps import ESPS, read_esps
 from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.decrypt.keys import KeyRecord
 from ipsecscope.dissect.notes import Note
 from ipsecscope.timeline.binding import Binding, bind_flows
 from ipsecscope.timeline.children import ChildRegister, close_with_ike, settle_children
@@ -23,6 +24,7 @@ from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
 from ipsecscope.timeline.flows import Flow, FlowTable
 from ipsecscope.timeline.milestones import milestones
+from ipsecscope.timeline.proven_keys import proven_keys
 from ipsecscope.timeline.reading import Source, UnusableFileError, open_all, usable
 from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord
 from ipsecscope.timeline.settle import settle
@@ -78,6 +80,7 @@ class Analysis(msgspec.Struct):
     last_ns: int | None = None
     orphans: list[MessageRecord] = msgspec.field(default_factory=list)
     capture_notes: list[CaptureNote] = msgspec.field(default_factory=list)
+    keys: tuple[KeyRecord, ...] = ()  # that opened something here, with the SPIs of what they opened
 
 
 Progress = Callable[[int, int], None]
@@ -121,13 +124,16 @@ def analyze(
     trackers = run.correlator.finish()
     children = settle_children(trackers, run.register)
     traffic: dict[tuple[str, str, int], TrafficResult] = {}
+    traffic_opener = None
     _take_embedded_keys(ring, sources)
     if not ring.is_empty:
         traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
         _second_look(sources, ike_ports, traffic_opener)
         traffic = traffic_opener.results()
     verified = {sa.id: verify_sa(sa, opener) for sa in trackers}
-    return run.finish(trackers, children, traffic, verified, facts, [*failures, *broken])
+    analysis = run.finish(trackers, children, traffic, verified, facts, [*failures, *broken])
+    analysis.keys = tuple(proven_keys(trackers, opener, traffic_opener))
+    return analysis
 
 
 def _take_embedded_keys(ring: KeyRing, sources: list[Source]) -> None:

@@ -30,7 +30,7 @@ from ipsecscope.decrypt.keymat_ikev1 import quick_mode_keys
 from ipsecscope.decrypt.keyring import KeyRing, row_of
 from ipsecscope.decrypt.keys import SaKeys
 from ipsecscope.decrypt.opening import Reason, Refused
-from ipsecscope.decrypt.opening_ah import AhSa, AhVerified, AhVerifier
+from ipsecscope.decrypt.opening_ah import AhSa, AhVerifier
 from ipsecscope.decrypt.opening_esp import EspOpened, EspOpener, EspSa
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.registry.ikev2 import SecurityProtocol, TransformType
@@ -62,6 +62,7 @@ class Sink(Protocol):
 class ProvenSa(msgspec.Struct, frozen=True):
     """Keys that opened packets of a flow, with the first packet that showed it."""
 
+    spi: int
     opener: Opener
     datagram: Datagram
     modes: tuple[str, ...]
@@ -147,7 +148,8 @@ class TrafficOpener:
         """Give an opened packet to whoever wants it, or what opens inside of it."""
         restored = self._restorer.restore(datagram, opened, self._beet_ends(datagram, opened.spi))
         inside = protected_inside(restored, datagram) if depth < MAX_NESTING else []
-        if not any([self.feed(each, depth + 1) for each in inside]):
+        opened_inside = [self.feed(each, depth + 1) for each in inside]
+        if not any(opened_inside):
             sink(datagram, opened, restored)
 
     def _beet_ends(self, datagram: Datagram, spi: int) -> Ends | None:
@@ -162,10 +164,10 @@ class TrafficOpener:
 
     def proven(self) -> Iterator[ProvenSa]:
         """Every set of keys that opened packets, flow by flow."""
-        for flow in self._flows.values():
+        for (_, _, spi), flow in self._flows.items():
             if flow.first is not None:
                 for opener, _ in flow.proven:
-                    yield ProvenSa(opener, flow.first, tuple(flow.modes))
+                    yield ProvenSa(spi, opener, flow.first, tuple(flow.modes))
 
     def results(self) -> dict[tuple[str, str, int], TrafficResult]:
         """What came of each flow."""
@@ -305,7 +307,7 @@ def _ip_protocol(packet: bytes) -> int:
 def _host(selectors: tuple[str, ...] | None) -> str | None:
     """The one address that a traffic selector names; None when there are more."""
     try:
-        network = ipaddress.ip_network((selectors or ("",))[0].split(" ")[0].split("[")[0])
+        network = ipaddress.ip_network((selectors or ("",))[0].partition("[")[0])
     except ValueError:
         return None
     return str(network.network_address) if network.num_addresses == 1 else None

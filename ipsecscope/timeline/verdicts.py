@@ -67,8 +67,13 @@ def _side(details: tuple[Detail, ...], role: Role) -> bool | None:
     return True if True in verdicts else None
 
 
-def is_for(ids: tuple[str, ...], sa: SaTracker, names: Iterable[str]) -> bool:
-    """Whether a secret with these identities is meant for the ends of an IKE SA; one without any is for everybody."""
+def is_for(ids: tuple[str, ...], sa: SaTracker, names: Iterable[str], spi_i: bytes | None = None) -> bool:
+    """Whether a secret with these identities is meant for the ends of an IKE SA; one without any is for everybody.
+
+    One that was told of a single IKE SA (``spi_i``) is for that one only.
+    """
+    if spi_i is not None and spi_i != sa.spi_i:
+        return False
     wanted = {each.lower().removeprefix("@") for each in ids}
     if not wanted or wanted & ANYBODY:
         return True

@@ -189,7 +189,7 @@ class Ikev1Verifier:
         if self._is_psk:
             names = [identity.value for identity in self.ids.values()]
             for psk in self.ring.psks:
-                binds = is_for(psk.ids, self.sa, names)
+                binds = is_for(psk.ids, self.sa, names, psk.spi_i)
                 yield Candidate(
                     skeyid_psk(row, psk.value, exchanged.ni, exchanged.nr),
                     f"the pre-shared key at {place_of(psk.origin)}",

@@ -321,7 +321,11 @@ class Ikev2Verifier:
         if self.is_behind_eap:
             return self._check_behind_eap(claim, signed)
         candidates = [
-            Candidate(psk.value, f"the pre-shared key at {place_of(psk.origin)}", is_for(psk.ids, self.sa, self.names))
+            Candidate(
+                psk.value,
+                f"the pre-shared key at {place_of(psk.origin)}",
+                is_for(psk.ids, self.sa, self.names, psk.spi_i),
+            )
             for psk in self.ring.psks
         ]
         return _check_secrets(claim, signed, candidates, "pre-shared key")

@@ -18,7 +18,7 @@ from ipsecscope.peers.ikev1.config import (
     PhaseOneOffer,
     UnreadableAnswer,
 )
-from ipsecscope.peers.ikev1.sa import PhaseOne
+from ipsecscope.peers.ikev1.states import PhaseOne
 from ipsecscope.peers.peer import Path
 
 MAIN = [

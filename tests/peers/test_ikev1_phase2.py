@@ -14,7 +14,7 @@ from ipsecscope.peers.config import Mode, Patience
 from ipsecscope.peers.dataplane import spi_of
 from ipsecscope.peers.entropy import SECOND, Entropy
 from ipsecscope.peers.ikev1.config import ChildRequest, Ikev1Faults, NatTraversal, PhaseTwoOffer
-from ipsecscope.peers.ikev1.sa import PhaseOne
+from ipsecscope.peers.ikev1.states import PhaseOne
 from ipsecscope.peers.installation import install_bundle
 from ipsecscope.peers.packets import echo_packet, ip_packet
 from ipsecscope.peers.selectors import parse_selector

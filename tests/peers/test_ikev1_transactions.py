@@ -11,7 +11,7 @@ from ipsecscope.dissect.ikev1.exchanges import Authentication
 from ipsecscope.dissect.registry.isakmp import AuthenticationMethod
 from ipsecscope.peers.config import Patience
 from ipsecscope.peers.ikev1.config import ChildRequest, PhaseOneMode, Unity
-from ipsecscope.peers.ikev1.sa import PhaseOne
+from ipsecscope.peers.ikev1.states import PhaseOne
 from ipsecscope.peers.selectors import parse_selector
 
 CLIENT: dict[str, Any] = {"user": "carol", "password": Secret(b"swordfish"), "local_ts": ()}

@@ -271,7 +271,8 @@ def _ids(item: Item) -> tuple[str, ...]:
 
 
 def _read_psk(origin: Origin, item: Item) -> PreSharedKey:
-    return PreSharedKey(origin=origin, value=_needed(item, "value"), ids=_ids(item))
+    spi_i = ike_spi(_word(item, "spi_i"))
+    return PreSharedKey(origin=origin, value=_needed(item, "value"), ids=_ids(item), spi_i=spi_i)
 
 
 def _read_ppk(origin: Origin, item: Item) -> Ppk:

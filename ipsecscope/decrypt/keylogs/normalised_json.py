@@ -153,7 +153,8 @@ def _role(item: Item) -> Role | None:
 
 def _read_ike(reading: Reading, number: int, item: Item) -> None:
     if psk := _secret(item, "psk"):
-        reading.add(PreSharedKey(origin=reading.origin(number), value=psk))
+        spi_i = ike_spi(_word(item, "spi_i", "cookie_i"))
+        reading.add(PreSharedKey(origin=reading.origin(number), value=psk, spi_i=spi_i))
     if item.get("version") == 1:
         _read_ikev1(reading, number, item)
     elif item.get("version") == 2:

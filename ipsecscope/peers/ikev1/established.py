@@ -10,7 +10,8 @@ from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
 from ipsecscope.peers.entropy import SECOND, Instant
 from ipsecscope.peers.ikev1.messages import Received, delete_isakmp, delete_spis, isakmp_notify
-from ipsecscope.peers.ikev1.sa import ChildSa, IsakmpSa, Purpose, Talk
+from ipsecscope.peers.ikev1.sa import IsakmpSa
+from ipsecscope.peers.ikev1.states import ChildSa, Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
 from ipsecscope.peers.peer import Found, Input
 

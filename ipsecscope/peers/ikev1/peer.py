@@ -11,64 +11,46 @@ from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
 from ipsecscope.dissect.ikev1 import (
-    Attributes,
     Delete,
     Fragment,
-    Hash,
-    KeyExchange,
     Notification,
-    SecurityAssociation,
 )
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
-from ipsecscope.dissect.registry.isakmp import ConfigType, ExchangeType, NotifyType
+from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
 from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import DataReceived, PeerEvent, Role
 from ipsecscope.peers.ikev1 import established, phase1, quick
 from ipsecscope.peers.ikev1.config import ChildRequest, Ikev1Config, PhaseOneMode
+from ipsecscope.peers.ikev1.inputs import PHASE_1_EXCHANGES, is_expected, phase_1_input, quick_input, transaction_input
+from ipsecscope.peers.ikev1.installing import Negotiation, matter_of
 from ipsecscope.peers.ikev1.messages import NO_COOKIE, PHASE_1, Received, bare_notify, header_of, notation, payloads_of
-from ipsecscope.peers.ikev1.sa import ChildSa, IsakmpSa, PhaseOne, Purpose, QuickMode, Talk, Transaction
+from ipsecscope.peers.ikev1.sa import IsakmpSa
+from ipsecscope.peers.ikev1.states import ChildSa, PhaseOne, Purpose, QuickMode, Talk, Transaction
 from ipsecscope.peers.ikev1.transactions import Matter
 from ipsecscope.peers.ikev1.transitions import (
-    AGGRESSIVE_PROOF,
     AGGRESSIVE_SA,
     ASK,
     BEGIN_AGGRESSIVE,
     BEGIN_MAIN,
-    CFG_ACK,
-    CFG_REPLY,
-    CFG_REQUEST,
-    CFG_SET,
     CLEAR_ERROR,
     CLOSE,
     DEAD,
     DELETED,
     ERROR,
     HALF_OPEN,
-    MAIN_ID,
-    MAIN_KE,
     MAIN_SA,
     NO_ANSWER,
     OFFER,
     PHASE_ONE,
-    QUICK_CONNECTED,
-    QUICK_HASH,
     QUICK_MODE,
-    QUICK_SA,
     TRANSACTION,
     UNREADABLE,
 )
 from ipsecscope.peers.peer import Input, Machine, Mailbox, Path
 
 MAX_DATAGRAM = 65_535
-PHASE_1_EXCHANGES = (ExchangeType.IDENTITY_PROTECTION, ExchangeType.AGGRESSIVE)
-CONFIG_INPUTS = {
-    ConfigType.REQUEST: CFG_REQUEST,
-    ConfigType.REPLY: CFG_REPLY,
-    ConfigType.SET: CFG_SET,
-    ConfigType.ACK: CFG_ACK,
-}
 
 
 class Ikev1Peer:
@@ -148,7 +130,7 @@ class Ikev1Peer:
     ) -> Talk:
         """Begin a quick mode."""
         talk = sa.begin(
-            ExchangeType.QUICK_MODE, Machine(QUICK_MODE), quick.Negotiation(request=request, replaces=replaces or [])
+            ExchangeType.QUICK_MODE, Machine(QUICK_MODE), Negotiation(request=request, replaces=replaces or [])
         )
         self._take(talk, OFFER, sa, None, now)
         return talk
@@ -382,8 +364,8 @@ class Ikev1Peer:
             self._count("messages in the clear where none belongs")
 
     def _phase_1(self, sa: IsakmpSa, received: Received, data: bytes, now: Instant, following: bytes) -> None:
-        given = _phase_1_input(received)
-        if given is None or not _is_expected(sa, given, received):
+        given = phase_1_input(received)
+        if given is None or not is_expected(sa, given, received):
             self._count("phase 1 messages that do not fit")
             return
         if following:
@@ -414,7 +396,7 @@ class Ikev1Peer:
             sa.talks.pop(talk.message_id, None)
             self._inform(sa, talk, received, now)
             return
-        given = _quick_input(received) if kind == ExchangeType.QUICK_MODE else _transaction_input(received)
+        given = quick_input(received) if kind == ExchangeType.QUICK_MODE else transaction_input(received)
         if given is not None:
             self._take(talk, given, sa, received, now)
 
@@ -431,7 +413,7 @@ class Ikev1Peer:
         if kind == ExchangeType.QUICK_MODE and sa.state is PhaseOne.ESTABLISHED:
             if len(sa.children) >= self.config.limits.children_per_sa:
                 return None, False
-            return sa.join(number, kind, Machine(QUICK_MODE), quick.Negotiation()), True
+            return sa.join(number, kind, Machine(QUICK_MODE), Negotiation()), True
         return None, False
 
     @staticmethod
@@ -468,7 +450,7 @@ class Ikev1Peer:
     def _error(self, sa: IsakmpSa, notification: Notification, received: Received, now: Instant) -> None:
         """A refusal: of the quick mode whose SPI it names, of the one that waits, or of phase 1."""
         waiting = [talk for talk in sa.talks.values() if talk.exchange_type == ExchangeType.QUICK_MODE]
-        named = [talk for talk in waiting if notification.spi in quick.matter_of(talk).spis_in.values()]
+        named = [talk for talk in waiting if notification.spi in matter_of(talk).spis_in.values()]
         ours = [talk for talk in waiting if talk.by_us and talk.machine and talk.machine.state is QuickMode.OFFERED]
         concerned = named or ours[-1:]
         if sa.is_authenticated and concerned:
@@ -522,49 +504,3 @@ class Ikev1Peer:
 
     def _count(self, what: str) -> None:
         self.mailbox.counts[what] += 1
-
-
-# -- what a message is, by its content -----------------------------------------------------------------------------------
-
-
-def _phase_1_input(received: Received) -> Input | None:
-    """Which message of phase 1 this is."""
-    if received.exchange_type == ExchangeType.AGGRESSIVE:
-        if received.first(SecurityAssociation) is not None:
-            return None if received.is_encrypted else AGGRESSIVE_SA
-        return AGGRESSIVE_PROOF
-    if received.is_encrypted:
-        return MAIN_ID
-    if received.first(SecurityAssociation) is not None:
-        return MAIN_SA
-    return MAIN_KE if received.first(KeyExchange) is not None else None
-
-
-_POSITIONS: dict[Input, tuple[int, int]] = {
-    MAIN_SA: (0, 1),
-    MAIN_KE: (2, 3),
-    MAIN_ID: (4, 5),
-    AGGRESSIVE_SA: (0, 1),
-    AGGRESSIVE_PROOF: (2, 2),
-}
-
-
-def _is_expected(sa: IsakmpSa, given: Input, received: Received) -> bool:
-    """Whether the state has a use for the message, and it has what the grammar wants of it (RFC 2409 section 5)."""
-    if given not in PHASE_ONE.rows.get(sa.state, {}) or received.malformed is not None:
-        return False
-    position = _POSITIONS[given][1 if sa.is_initiator else 0]
-    return not received.lacks(position, phase1.grammar_of(sa))
-
-
-def _quick_input(received: Received) -> Input | None:
-    if received.first(SecurityAssociation) is not None:
-        return QUICK_SA
-    if received.notify(NotifyType.CONNECTED) is not None:
-        return QUICK_CONNECTED
-    return QUICK_HASH if received.first(Hash) is not None else None
-
-
-def _transaction_input(received: Received) -> Input | None:
-    body = received.first(Attributes)
-    return None if body is None else CONFIG_INPUTS.get(ConfigType(int(body.config_type)))

@@ -10,20 +10,16 @@ from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.ikev1 import (
     Identification,
     KeyExchange,
-    NatDetection,
     Nonce,
     SecurityAssociation,
     VendorId,
 )
 from ipsecscope.dissect.ikev1.checks import MAX_NONCE, MIN_NONCE
-from ipsecscope.dissect.natt import Endpoint, nat_detection_hash
-from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType, PayloadType
+from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.authentication import (
     check,
-    digest_of,
-    grammar_of,
     identification,
     identity_of,
     number_of,
@@ -34,11 +30,13 @@ from ipsecscope.peers.ikev1.authentication import (
 from ipsecscope.peers.ikev1.config import Ikev1Config, Method, PhaseOneMode, PhaseOneOffer, UnreadableAnswer
 from ipsecscope.peers.ikev1.events import IsakmpKeysDerived, PhaseOneSuite
 from ipsecscope.peers.ikev1.messages import Received, bare_notify, isakmp_notify
+from ipsecscope.peers.ikev1.nat import float_ports, learn_nat, nat_detection
 from ipsecscope.peers.ikev1.negotiation import choose_phase_1, is_phase_1, names_of, offer_phase_1
 from ipsecscope.peers.ikev1.protection import make_protection
-from ipsecscope.peers.ikev1.sa import IsakmpSa, Talk
+from ipsecscope.peers.ikev1.sa import IsakmpSa
+from ipsecscope.peers.ikev1.states import Talk
 from ipsecscope.peers.ikev1.vendors import announced, understood
-from ipsecscope.peers.peer import Found, Input, Path
+from ipsecscope.peers.peer import Found, Input
 
 UNUSABLE = Found("unusable")
 NOT_AUTHENTIC = Found("not authentic")
@@ -85,7 +83,7 @@ def send_ke(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -
     sa.handshake.g_xi, sa.handshake.ni = _own_values(sa)
     bodies = [KeyExchange(data=sa.handshake.g_xi), Nonce(data=sa.handshake.ni)]
     extra = requests(sa.config, is_client=sa.is_client)
-    sa.send(talk, [*bodies, *extra, *_nat_detection(sa)], now, encrypted=False, expects_answer=True)
+    sa.send(talk, [*bodies, *extra, *nat_detection(sa)], now, encrypted=False, expects_answer=True)
     return None
 
 
@@ -94,8 +92,8 @@ def send_id(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant) -
     assert received is not None
     if not _take_values(sa, received) or not _derive(sa, psk_for(sa, sa.path.remote.address), now):
         return UNUSABLE
-    _learn_nat(sa, received, now)
-    _float(sa)
+    learn_nat(sa, received, now)
+    float_ports(sa)
     body = identification(sa.config)
     sa.handshake.id_i = body.build()
     sa.send(talk, [body, *proof(sa), *_initial_contact(sa)], now, expects_answer=True)
@@ -133,8 +131,8 @@ def answer_ke(sa: IsakmpSa, talk: Talk, received: Received | None, now: Instant)
         return UNUSABLE
     bodies = [KeyExchange(data=sa.handshake.g_xr), Nonce(data=sa.handshake.nr)]
     extra = requests(sa.config, is_client=sa.is_client)
-    sa.send(talk, [*bodies, *extra, *_nat_detection(sa)], now, encrypted=False, expects_answer=False)
-    _learn_nat(sa, received, now)
+    sa.send(talk, [*bodies, *extra, *nat_detection(sa)], now, encrypted=False, expects_answer=False)
+    learn_nat(sa, received, now)
     return None if _derive(sa, psk_for(sa, sa.path.remote.address), now) else UNUSABLE
 
 
@@ -189,7 +187,7 @@ def answer_aggressive(sa: IsakmpSa, talk: Talk, received: Received | None, now: 
     sa.handshake.id_r = body.build()
     bodies = [chosen, KeyExchange(data=sa.handshake.g_xr), Nonce(data=sa.handshake.nr), body]
     extra = requests(sa.config, is_client=sa.is_client)
-    rest: list[Body | Payload] = [*proof(sa), *extra, *_vendor_ids(sa), *_nat_detection(sa)]
+    rest: list[Body | Payload] = [*proof(sa), *extra, *_vendor_ids(sa), *nat_detection(sa)]
     sa.send(talk, [*bodies, *rest], now, encrypted=False, expects_answer=False)
     sa.set_timer("half-open", now + sa.config.patience.half_open)
     return None
@@ -208,10 +206,10 @@ def finish_aggressive(sa: IsakmpSa, talk: Talk, received: Received | None, now: 
     verdict = _verdict(sa, received, now)
     if verdict is not AUTHENTICATED:
         return verdict
-    _learn_nat(sa, received, now)
-    _float(sa)
+    learn_nat(sa, received, now)
+    float_ports(sa)
     encrypted = sa.config.encrypt_third
-    bodies: list[Body | Payload] = [*proof(sa), *_nat_detection(sa), *_initial_contact(sa)]
+    bodies: list[Body | Payload] = [*proof(sa), *nat_detection(sa), *_initial_contact(sa)]
     sa.send(talk, bodies, now, encrypted=encrypted, expects_answer=False)
     return verdict
 
@@ -223,7 +221,7 @@ def verify_initiator(sa: IsakmpSa, talk: Talk, received: Received | None, now: I
     verdict = _verdict(sa, received, now)
     if verdict is AUTHENTICATED:
         sa.path = received.path
-        _learn_nat(sa, received, now)
+        learn_nat(sa, received, now)
         _contact(sa, received, now)
     return verdict
 
@@ -427,71 +425,3 @@ def _contact(sa: IsakmpSa, received: Received, now: Instant) -> None:
     if received.notify(NotifyType.INITIAL_CONTACT) is not None:
         for rival in sa.owner.rivals_of(sa):
             rival.close(now, "the other side made initial contact")
-
-
-# -- NAT traversal, RFC 3947 ------------------------------------------------------------------------------------------
-
-
-def _nat_detection(sa: IsakmpSa) -> list[Payload]:
-    """NAT-D payloads: the remote end first, then our own (RFC 3947 section 3.2)."""
-    version = sa.nat_traversal
-    if version is None:
-        return []
-    own = _nat_hash(sa, sa.path.local)
-    if sa.config.force_encapsulation:
-        own = sa.owner.entropy.octets(len(own), "NAT hash")
-    kind = int(PayloadType.NAT_D_DRAFT) if version.is_draft else None
-    hashes = (_nat_hash(sa, sa.path.remote), own)
-    return [Payload(body=NatDetection(data=data), type=kind) for data in hashes]
-
-
-def _nat_hash(sa: IsakmpSa, end: Endpoint) -> bytes:
-    return nat_detection_hash(*sa.cookies, end.address, end.port, _chosen(sa).prf.hash_name)
-
-
-def _learn_nat(sa: IsakmpSa, received: Received, now: Instant) -> None:
-    """Compare the NAT-D payloads of a message with the addresses it came with."""
-    hashes = [body.data for body in received.all(NatDetection)]
-    if sa.nat_traversal is None or not hashes:
-        return
-    path = received.path
-    local = _nat_hash(sa, path.local) != hashes[0] or sa.config.force_encapsulation
-    remote = _nat_hash(sa, path.remote) not in hashes[1:]
-    known = sa.has_nat
-    sa.local_behind_nat, sa.remote_behind_nat = sa.local_behind_nat or local, sa.remote_behind_nat or remote
-    if sa.has_nat and not known:
-        sa.say(events.NatDetected, now, local=sa.local_behind_nat, remote=sa.remote_behind_nat)
-
-
-def _float(sa: IsakmpSa) -> None:
-    """Go to the ports of NAT traversal (RFC 3947 section 4)."""
-    if sa.has_nat:
-        port = sa.config.nat_port
-        sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, port))
-
-
-__all__ = [
-    "AUTHENTICATED",
-    "NOT_AUTHENTIC",
-    "UNUSABLE",
-    "answer_aggressive",
-    "answer_id",
-    "answer_ke",
-    "answer_sa",
-    "begin_aggressive",
-    "begin_main",
-    "digest_of",
-    "finish_aggressive",
-    "forget_half_open",
-    "grammar_of",
-    "not_authentic",
-    "refused",
-    "screen",
-    "send_id",
-    "send_ke",
-    "unanswered",
-    "unreadable",
-    "unusable",
-    "verify_initiator",
-    "verify_responder",
-]

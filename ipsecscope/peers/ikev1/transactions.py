@@ -19,7 +19,8 @@ from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.established import close
 from ipsecscope.peers.ikev1.events import ConfigurationExchanged, UserAuthenticated
 from ipsecscope.peers.ikev1.messages import Received
-from ipsecscope.peers.ikev1.sa import IsakmpSa, Purpose, Talk
+from ipsecscope.peers.ikev1.sa import IsakmpSa
+from ipsecscope.peers.ikev1.states import Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
 from ipsecscope.peers.peer import Input, Local
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from ipsecscope.peers.ikev1 import established, phase1, quick, transactions
 from ipsecscope.peers.ikev1.established import ADDRESS_NEXT, READY, USER_NEXT
+from ipsecscope.peers.ikev1.installing import install
 from ipsecscope.peers.ikev1.phase1 import AUTHENTICATED, NOT_AUTHENTIC, UNUSABLE
-from ipsecscope.peers.ikev1.sa import PhaseOne, Purpose, QuickMode, Transaction
+from ipsecscope.peers.ikev1.states import PhaseOne, Purpose, QuickMode, Transaction
 from ipsecscope.peers.ikev1.transactions import CONFIGURED, USER_ACCEPTED, USER_REJECTED
 from ipsecscope.peers.peer import Go, Input, Local, Table, ignore
 
@@ -168,13 +169,13 @@ QUICK_MODE: Table[QuickMode] = Table(
         },
         _Q.OFFERED: {
             QUICK_SA: Go(None, quick.accept, "takes the choice and confirms that it is there"),
-            quick.AGREED: Go(_Q.INSTALLED, quick.install, "has all keys"),
+            quick.AGREED: Go(_Q.INSTALLED, install, "has all keys"),
             quick.MUST_WAIT: Go(_Q.UNCONFIRMED, ignore, "the commit bit asks it to wait"),
             ERROR: Go(_Q.FAILED, quick.refused, "the responder refuses"),
             NO_ANSWER: Go(_Q.FAILED, quick.unanswered, "patience is at its end"),
         },
         _Q.UNCONFIRMED: {
-            QUICK_CONNECTED: Go(_Q.INSTALLED, quick.install, "the responder says that its SAs are in place"),
+            QUICK_CONNECTED: Go(_Q.INSTALLED, install, "the responder says that its SAs are in place"),
             NO_ANSWER: Go(_Q.FAILED, quick.unanswered, "CONNECTED never came"),
         },
         _Q.ANSWERED: {

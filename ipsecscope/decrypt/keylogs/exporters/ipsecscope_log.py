@@ -62,7 +62,7 @@ def _fields(record: KeyRecord) -> dict[str, Any]:
                 "secret": _hex(record.value),
             }
         case PreSharedKey():
-            return {"t": "psk", "ids": list(record.ids), "value": _hex(record.value)}
+            return {"t": "psk", "ids": list(record.ids), "spi_i": _hex(record.spi_i), "value": _hex(record.value)}
         case Ppk():
             return {"t": "ppk", "id": record.ppk_id, "value": _hex(record.value)}
         case Msk():
