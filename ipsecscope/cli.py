@@ -21,6 +21,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy: no thread pool for 
 
 import typer
 
+from ipsecscope.cli_keys import register as register_keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -216,6 +218,9 @@ def explain(
         near = suggestions(term)
         _fail(f"nothing is known by the name {term}" + (f"; near it: {', '.join(near)}" if near else ""))
     sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+register_keys(app)
 
 
 def _is_at_least(finding: Finding, level: Level) -> bool:

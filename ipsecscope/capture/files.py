@@ -115,8 +115,10 @@ class CaptureReader:
         """Take format and first time from a look at the start; the notes belong to the real reading."""
         if isinstance(opened.reader, PcapReader):
             _refuse_unknown(self._name, {opened.reader.layout.link_type: 0})
-        first = next(iter(opened.reader.windows()), None)
-        self.start_ns = int(first.time_ns[0]) if first is not None else None
+            self.start_ns = opened.reader.start_ns()
+        if self.start_ns is None:
+            first = next(iter(opened.reader.windows()), None)
+            self.start_ns = int(first.time_ns[0]) if first is not None else None
         self.facts = opened.facts
         self.facts.notes.clear()
 

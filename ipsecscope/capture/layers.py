@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ipsecscope.capture import icmp, link, tunnels
+from ipsecscope.capture import ctcp, icmp, link, tunnels
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.ports import LEAST, NAT_T_PORT, Content, Protocol, nat_t_content, udp_content
 from ipsecscope.capture.records import CaptureNote, Frame
@@ -198,7 +198,7 @@ def _content(walk: Walk, ports: tuple[int, int]) -> Content | None:
 
 
 def tcp(walk: Walk) -> Layer | None:
-    """TCP: a segment on the port of RFC 9329, of a known conversation, or with the prefix that starts one."""
+    """TCP: a segment on the port of RFC 9329, of a known conversation, or with the prefix that starts one; Cisco's own."""
     if walk.left < TCP_HEADER or walk.quoting is not None:
         return None
     sport, dport = walk.number(0, 2), walk.number(2, 2)
@@ -210,6 +210,8 @@ def tcp(walk: Walk) -> Layer | None:
     known = walk.known.tcp
     pair = endpoints(walk.src, sport, walk.dst, dport)
     if NAT_T_PORT not in (sport, dport) and not data.startswith(TCP_PREFIX) and pair not in known:
+        if ctcp.CTCP_PORT in (sport, dport):
+            ctcp.deliver(walk, start + size, (sport, dport))
         return None
     flags = walk.data[start + 13]
     walk.layers.append("TCP")

@@ -17,6 +17,7 @@ from ipsecscope.capture.pcap_headers import (
     FILE_HEADER,
     LOOKAHEAD,
     MAX_ORIGINAL,
+    MAX_STEPS,
     MAX_TRIED,
     Evidence,
     Header,
@@ -64,6 +65,7 @@ class PcapReader:
         self._times: tuple[int, ...] = ()
         self._damages = 0
         self._tried = 0
+        self._steps = 0
         self.layout = self._file_header()
 
     def _file_header(self) -> Layout:
@@ -98,8 +100,9 @@ class PcapReader:
         return layout
 
     def start_ns(self) -> int | None:
-        """The time of the first record, if it is in the first window."""
-        if len(self._stream.buffer) < FILE_HEADER + self.layout.header:
+        """The time of the first record, if that stands whole in the first window with another header behind it."""
+        starts, stop = walk(self._stream.buffer, FILE_HEADER, self.layout)
+        if not starts or (len(starts) == 1 and stop + self.layout.header > len(self._stream.buffer)):
             return None
         header = header_at(self._stream.buffer, FILE_HEADER, self.layout)
         return header.sec * 1_000_000_000 + header.fraction * self.layout.fraction_ns
@@ -225,6 +228,8 @@ class PcapReader:
                 say("capture.truncated", f"the file ends inside record {self._number}", origin, left, self._number)
             else:
                 say("capture.damaged", "no record header, and none found behind it", origin, left)
+            if self._gave_up:
+                say("capture.limit", "the search for a place to go on was given up: the rest is not read", origin, left)
             return None
         place = stream.base + found
         skipped = place - origin
@@ -260,11 +265,18 @@ class PcapReader:
         depth = 3 if cut else 2
         for at in evidence.candidates(low, high):
             self._tried += 1
-            if self._tried > MAX_TRIED:
+            if self._gave_up:
                 return None
+            before = evidence.steps
             if at != stop and evidence.is_start(at, stop, depth):
                 return at
+            self._steps += evidence.steps - before
         return None
+
+    @property
+    def _gave_up(self) -> bool:
+        """Whether so many places were tried that no more will be."""
+        return self._tried > MAX_TRIED or self._steps > MAX_STEPS
 
     def _hunt(self) -> int | None:
         """The first new start in the windows to come; this window has been searched."""
@@ -272,7 +284,7 @@ class PcapReader:
         while True:
             self._advance(keep)
             found = self._search(0, -1, self._times, cut=False)
-            if found is not None or self._stream.final or self._tried > MAX_TRIED:
+            if found is not None or self._stream.final or self._gave_up:
                 return found
             keep = max(len(self._stream.buffer) - LOOKAHEAD, 0)
 

@@ -22,7 +22,8 @@ NEAR_DEPTH = 2  # headers in a row that make a new start, when the time fits the
 FAR_DEPTH = 4  # … and when it does not
 LINK_DEPTH = 8  # … and where the record before ends, whatever the times are
 MIN_FRAME = 14  # octets of a record that is believed on its own header alone
-MAX_TRIED = 200_000  # chains followed in search of new starts, per file
+MAX_TRIED = 200_000  # chains followed in search of new starts, per file …
+MAX_STEPS = 1_000_000  # … and headers looked at in them: forged chains run into one another without end
 
 _SCAN = 256 * 1024
 _FIRST_SCAN = 4 * 1024
@@ -139,7 +140,10 @@ def doubtful(rows: Rows, references: tuple[int, ...], layout: Layout) -> npt.NDA
 
 
 class Evidence:
-    """What is known when a header is judged: the window, whether it reaches the end, and times seen before."""
+    """What is known when a header is judged: the window, whether it reaches the end, and times seen before.
+
+    ``steps`` counts the headers that ``is_start`` has looked at.
+    """
 
     def __init__(self, buffer: bytes, layout: Layout, references: tuple[int, ...], *, final: bool) -> None:
         self.buffer = buffer
@@ -147,6 +151,7 @@ class Evidence:
         self.references = references
         self.final = final
         self.end = len(buffer)
+        self.steps = 0
 
     def _chain(self, at: int) -> Iterator[tuple[int, Header]]:
         while at + self.layout.header <= self.end:
@@ -182,6 +187,7 @@ class Evidence:
         near = bool(self.references)
         count, stop, last = 0, at, self.references
         for here, header in self._chain(at):
+            self.steps += 1
             if not self._is_strict(header):
                 break
             near = near and is_near(header.sec, last)

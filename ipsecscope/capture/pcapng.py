@@ -413,6 +413,7 @@ class PcapngReader:
             cut = extent is Extent.PARTIAL
             text = "the file ends inside a block" if cut else "no block, and none found behind it"
             self._faults.say("capture.truncated" if cut else "capture.damaged", text, stream.base + at, left)
+            self._say_if_given_up(stream.base + at, left)
         return None
 
     def _resumed(self, origin: int, order: str, found: int) -> None:
@@ -464,4 +465,10 @@ class PcapngReader:
                 return found[1]
         left = stream.base + len(stream.buffer) - origin
         self._faults.say("capture.damaged", "no block, and none found behind it", origin, left)
+        self._say_if_given_up(origin, left)
         return None
+
+    def _say_if_given_up(self, origin: int, left: int) -> None:
+        if self._tried > MAX_TRIED:
+            text = "the search for a place to go on was given up: the rest is not read"
+            self._faults.say("capture.limit", text, origin, left)

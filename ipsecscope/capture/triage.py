@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipsecscope.capture import icmp
+from ipsecscope.capture.ctcp import CTCP_PORT
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.headers import Indices, Mask, Packets, gather
 from ipsecscope.capture.layers import EXTENSION_HEADERS, IP_PROTOCOLS, TCP_HEADER, TCP_PREFIX, UDP_HEADER
@@ -260,10 +261,11 @@ def _odd_ports(buffer: bytes, packets: Packets, wire_end: Indices, triage: Triag
 
 
 def _tcp(buffer: bytes, packets: Packets, triage: Triage) -> None:
-    """TCP: only the NAT traversal port, or a start with the prefix of RFC 9329, is of interest."""
+    """TCP: only the NAT traversal port, Cisco's port, or a start with the prefix of RFC 9329, is of interest."""
     sport, dport = packets.a >> 16, packets.a & 0xFFFF
     have = packets.end - packets.transport
-    candidate = ((sport == NAT_T_PORT) | (dport == NAT_T_PORT)) & (have >= 4)
+    ports = (NAT_T_PORT, CTCP_PORT)
+    candidate = (np.isin(sport, ports) | np.isin(dport, ports)) & (have >= 4)
     start = 4 * (packets.d >> 28).astype(np.int64)
     long = np.flatnonzero((have >= TCP_HEADER) & (start >= TCP_HEADER) & (have - start >= len(TCP_PREFIX)))
     prefix = gather(buffer, packets.transport[long] + start[long], _WORD)

@@ -61,6 +61,11 @@ class MessageRetransmitted(MessageEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "ike:retransmission"
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """Exchange and message id."""
+        return {"exchange": self.exchange, "message_id": self.message_id}
+
 
 class ExchangeEvent(PeerEvent, frozen=True, kw_only=True):
     """An exchange came to its end. ``initiated_by`` is a role in the IKE SA."""

@@ -193,9 +193,14 @@ def _proposal(suite: sas.Suite) -> document.Proposal:
         esn=suite.esn,
         hash=suite.hash,
         auth=suite.auth,
-        lifetime_s=suite.lifetime_s,
-        lifetime_kb=suite.lifetime_kb,
+        lifetime_s=_exact(suite.lifetime_s),
+        lifetime_kb=_exact(suite.lifetime_kb),
     )
+
+
+def _exact(number: int | None) -> int | str | None:
+    """A number that every reader of JSON keeps: as text where a double would round it (RFC 8259 section 6)."""
+    return str(number) if number is not None and number >= 2**53 else number
 
 
 def _exchange(exchange: sas.Exchange, clock: Clock, vendors: Vendors) -> document.Exchange:

@@ -97,7 +97,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=False):
-    """Negotiated algorithms by IANA's IKEv2 identifiers."""
+    """Negotiated algorithms by IANA's IKEv2 identifiers; a lifetime from 2^53 on is text, so that no reader rounds it."""
 
     encr: str | None = None
     key_length: int | None = None
@@ -107,8 +107,8 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=False):
     esn: bool | None = None
     hash: str | None = None
     auth: str | None = None
-    lifetime_s: int | None = None
-    lifetime_kb: int | None = None
+    lifetime_s: int | str | None = None
+    lifetime_kb: int | str | None = None
 
 
 class Proof(msgspec.Struct, frozen=True):

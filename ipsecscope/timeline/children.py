@@ -6,6 +6,7 @@ out as the same values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -307,17 +308,36 @@ def settle_children(trackers: list[SaTracker], register: ChildRegister) -> dict[
 
 
 def close_with_ike(sas: list[IkeSa]) -> list[IkeSa]:
-    """End the Child SAs of every IKE SA that was deleted, those it inherited by rekeying included (RFC 7296 1.4.1)."""
+    """End the Child SAs of every IKE SA that was deleted, those it inherited by rekeying included (RFC 7296 1.4.1).
+
+    When both sides rekeyed at once, the loser is deleted without having inherited anything (RFC 7296 2.8.2).
+    """
     by_id = {sa.id: sa for sa in sas}
+    closed = [(sa.closed_ns, sa) for sa in sas if sa.state == "closed" and sa.closed_ns is not None]
+    heirs = Counter(sa.rekeys for _, sa in closed)
     ended: dict[str, int] = {}
-    for sa in sas:
-        if sa.state != "closed" or sa.closed_ns is None or sa.version == 1:  # RFC 2408 5.15: IKEv1's SAs live on
+    for when, sa in sorted(closed, key=lambda pair: -pair[0]):
+        if sa.version == 1:  # RFC 2408 5.15: IKEv1's SAs live on
             continue
         link: IkeSa | None = sa
         while link is not None and link.id not in ended:
-            ended[link.id] = sa.closed_ns
+            ended[link.id] = when
             link = by_id.get(link.rekeys) if link.rekeys is not None else None
+            if link is not None and _rekeyings(link) > heirs[link.id]:
+                break
     return [_without_children(sa, ended[sa.id]) if sa.id in ended else sa for sa in sas]
+
+
+def _rekeyings(sa: IkeSa) -> int:
+    """How many IKE SAs were made to replace this one, as far as it was read."""
+    return sum(
+        int(body.proposals[0].protocol_id) == int(SecurityProtocol.IKE)
+        for exchange in sa.exchanges
+        if exchange.type == ExchangeType.CREATE_CHILD_SA
+        for record in exchange.response
+        for body in bodies(record.payloads, ikev2.SecurityAssociation)
+        if body.proposals
+    )
 
 
 def _without_children(sa: IkeSa, when: int) -> IkeSa:

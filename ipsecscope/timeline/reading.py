@@ -67,11 +67,11 @@ def _open(name: str, file: int, *, again: bool) -> Source:
     if name == "-" and not again:
         return Source(sys.stdin.buffer, file=file, name="-")
     if again and (name == "-" or Path(name).is_fifo()):
-        return Source(_kept(name), file=file, name=name)
+        return Source(kept_copy(name), file=file, name=name)
     return Source(name, file=file)
 
 
-def _kept(name: str) -> str:
+def kept_copy(name: str) -> str:
     """A temporary copy of what can be read once only; removed when the program ends."""
     with tempfile.NamedTemporaryFile(prefix="ipsecscope-", suffix=".capture", delete=False) as copy:
         atexit.register(Path(copy.name).unlink, missing_ok=True)

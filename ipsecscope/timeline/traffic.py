@@ -79,6 +79,7 @@ class TrafficResult(msgspec.Struct, frozen=True):
     origin: str | None = None
     truncated_icv: bool = False
     dummies: int = 0
+    esn: bool | None = None  # whether the ICVs prove extended sequence numbers; None where nothing was opened
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ class _FlowState:
     origin: str | None = None
     truncated_icv: bool = False
     dummies: int = 0
+    esn: bool | None = None
     first: Datagram | None = None
 
 
@@ -181,6 +183,7 @@ class TrafficOpener:
                 origin=flow.origin,
                 truncated_icv=flow.truncated_icv,
                 dummies=flow.dummies,
+                esn=flow.esn,
             )
             for key, flow in self._flows.items()
         }
@@ -281,6 +284,7 @@ class TrafficOpener:
     @staticmethod
     def _note(flow: _FlowState, datagram: Datagram, opened: Opened) -> None:
         flow.truncated_icv |= opened.is_truncated
+        flow.esn = opened.esn_high is not None if opened.authenticated else flow.esn
         inner, next_header = inner_of(datagram, opened)
         if isinstance(opened, EspOpened) and opened.is_dummy:
             flow.dummies += 1

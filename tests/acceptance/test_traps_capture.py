@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from packets import A6, B6, ETHERNET, RAW, START, A, B, ah, ethernet, ipv4, ipv6, tcp, vlan
+from packets import ETHERNET, RAW, A, B, ah, ethernet, ipv4, tcp, vlan
 from packets import esp as esp_packet
 from packets import udp as udp_packet
 from staged_captures import (
-    ESP,
     IKE_SA,
     KE,
     MILLISECOND,
@@ -231,13 +230,6 @@ def test_trap_t47_every_clock_byte_order_and_interface_gives_the_same_report(tmp
     assert with_nanoseconds(shape(report(path))) == expected
 
 
-def test_trap_t33_opaque_and_icmp_selectors_are_rendered_by_dissect(shared: Path) -> None:
-    found = report(
-        shared / "captures/lab/ikev2-ts-narrowing/capture.pcap", shared / "captures/lab/ikev2-ts-narrowing/keys.json"
-    )
-    assert all("65535-0" not in text for sa in found.ike_sas for child in sa.child_sas for text in child.tsi or ())
-
-
 def test_trap_t32_raw_public_key_in_the_clear_is_not_read_as_a_certificate(tmp_path: Path) -> None:
     """An unencrypted IKE_AUTH is against the rules, but a dissector must not stumble over what is in it."""
     encodings = (CertificateEncoding.RAW_PUBLIC_KEY, CertificateEncoding.OCSP_CONTENT)
@@ -245,18 +237,6 @@ def test_trap_t32_raw_public_key_in_the_clear_is_not_read_as_a_certificate(tmp_p
     path = Wire().udp(message(*bodies, nonce(1), kind=35, mid=1)).write(tmp_path / "a.pcap")
     text = tree(path)
     assert "RAW_PUBLIC_KEY" in text
-    assert "Nonce" in text or "nonce" in text
+    assert "X509" not in text
+    assert nonce(1).data[:8].hex() in text
     assert "internal.dissector-bug" not in {note.kind for note in report(path).notes}
-
-
-@pytest.mark.parametrize("version", [4, 6])
-def test_trap_t41_addresses_of_both_families_make_flows(tmp_path: Path, version: int) -> None:
-    wire = Wire()
-    for seq in range(1, 4):
-        data = ah(seq=seq)
-        wire.frame(ipv4(data, 51) if version == 4 else ipv6(data, 51))
-    (flow,) = report(wire.write(tmp_path / "a.pcap")).flows
-    assert (flow.protocol, flow.packets, flow.dst) == ("AH", 3, B if version == 4 else B6)
-    assert flow.src == (A if version == 4 else A6)
-    assert START
-    assert ESP

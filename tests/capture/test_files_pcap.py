@@ -191,7 +191,7 @@ def test_search_for_records_gives_up_after_its_budget(monkeypatch: pytest.Monkey
     body = [record(bytes([n]) * 60) for n in range(9)]
     frames, facts = read(file_header() + body[0] + b"\xff" * 50 + b"".join(body[1:]))
     assert [frame.data[0] for frame in frames] == [0]
-    assert [note.kind for note in facts.notes] == ["capture.damaged"]
+    assert [note.kind for note in facts.notes] == ["capture.damaged", "capture.limit"]
 
 
 def test_damaged_places_beyond_the_limit_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,7 +282,7 @@ def test_search_for_blocks_gives_up_after_its_budget(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("ipsecscope.capture.pcapng.MAX_TRIED", 0)
     frames, facts = read(section() + interface() + enhanced(b"a" * 50, 1) + b"\xff" * 50 + enhanced(b"b" * 50, 1))
     assert len(frames) == 1
-    assert [note.kind for note in facts.notes] == ["capture.damaged"]
+    assert [note.kind for note in facts.notes] == ["capture.damaged", "capture.limit"]
 
 
 def test_notes_beyond_the_limit_are_counted() -> None:

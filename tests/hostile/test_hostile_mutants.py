@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import os
 import random
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,8 +72,3 @@ def test_mutant_is_the_same_for_the_same_seed(originals: list[tuple[Path, bytes]
     _, data = originals[0]
     assert mutated(data, 7) == mutated(data, 7)
     assert len({mutated(data, seed) for seed in range(20)} - {data}) > 15
-
-
-def test_mutants_leave_the_process_small() -> None:
-    """Behind all of the above: the most that this process ever held."""
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 < 1024

@@ -139,6 +139,7 @@ PAYLOADS = (
     ike(length=70),
     b"\x08\x00\x00\x00\x00\x00\x05\x00" + ethernet(ipv4(esp(), 50)),
 )
+CTCP_TRAILER = bytes(4) + b"\0\x07\x40\0" + b"!VID!" + b"\x32\0\0"
 SEGMENTS = (
     b"IKETCP" + b"\x00\x56" + bytes(4) + ike(),
     b"\x00\x42" + esp(),
@@ -146,6 +147,9 @@ SEGMENTS = (
     b"GET / HTTP/1.1",
     b"",
     b"IKETC",
+    esp() + CTCP_TRAILER,
+    udp(ike()) + CTCP_TRAILER[:13] + b"\x11\0\0",
+    esp()[:-1] + CTCP_TRAILER,
 )
 
 
@@ -158,7 +162,7 @@ def transports(draw: st.DrawFn) -> tuple[int, bytes]:
             draw(st.sampled_from(PAYLOADS)), draw(st.sampled_from(PORTS)), draw(st.sampled_from(PORTS)), length=length
         )
     if kind == "tcp":
-        ports = draw(st.sampled_from([(40000, 4500), (4500, 40000), (40000, 443), (443, 40000)]))
+        ports = draw(st.sampled_from([(40000, 4500), (4500, 40000), (40000, 443), (443, 40000), (40000, 10000)]))
         seq = draw(st.sampled_from([1000, 1086, 1092, 1150]))
         words = draw(st.sampled_from([5, 5, 5, 6, 8, 2]))
         flags = draw(st.sampled_from([0x18, 0x18, 0x18, 0x02, 0x04]))

@@ -25,6 +25,7 @@ from ipsecscope.peers.scenarios import BY_NAME, SCENARIOS, Generated, generate
 NAMES = [scenario.name for scenario in SCENARIOS]
 SLOW = {"ikev2-rsa", "ikev2-rsa-pss", "ikev2-fragments-dropped"}  # their RSA keys are made anew each time
 DAMAGED = {"ikev2-damaged-icv"}
+MALFORMED = {"ikev2-malformed"}
 ONE_SIDED = {"ikev2-expired-certificate"}  # the responder believes in an IKE SA until it hears otherwise
 QUIET_FAILURES = {
     "ikev2-no-answer": "no answer",
@@ -37,6 +38,7 @@ QUIET_FAILURES = {
 }
 REFUSALS = {
     "ikev2-no-proposal": "NO_PROPOSAL_CHOSEN",
+    "ikev2-malformed": "INVALID_SYNTAX",
     "ikev2-invalid-ke": "INVALID_KE_PAYLOAD",
     "ikev2-cookie": "COOKIE",
     "ikev2-wrong-psk": "AUTHENTICATION_FAILED",
@@ -152,7 +154,7 @@ def test_scenario_is_opened_in_full_by_its_own_keys(name: str) -> None:
             assert opened(generated, message, data) is not None, (name, message.header)
 
 
-@pytest.mark.parametrize(("name",), [(name,) for name in NAMES if name not in DAMAGED])
+@pytest.mark.parametrize(("name",), [(name,) for name in NAMES if name not in DAMAGED | MALFORMED])
 def test_scenario_messages_fit_the_grammar_of_the_rfc_in_its_order(name: str) -> None:
     """RFC 7296 appendix C: every payload is expected, none is missing, nothing inside is remarkable."""
     generated = played(name)
@@ -205,6 +207,14 @@ def test_scenario_events_of_both_sides_agree(name: str) -> None:
 
 def _facts(data: dict[str, object]) -> dict[str, str]:
     return {key: str(value) for key, value in data.items() if not key.endswith("_id") or key == "message_id"}
+
+
+def test_reboot_makes_the_responder_forget_the_ike_sa_before() -> None:
+    """RFC 7296 section 2.4: INITIAL_CONTACT says that no other IKE SA of this identity is alive."""
+    generated = played("ikev2-reboot")
+    closed = [event.data["reason"] for event in generated.right_events if event.name == "ike_sa:closed"]
+    assert closed == ["INITIAL_CONTACT"]
+    assert [event.name for event in generated.right_events].count("ike_sa:established") == 2
 
 
 def test_key_records_hold_both_directions_of_every_child() -> None:

@@ -72,9 +72,27 @@ def replayed_packets(flow: Flow) -> Iterator[Found]:
     swanctl="children.NAME { esp_proposals = aes256gcm16-esn-noesn; rekey_packets = … }",
     rfc=("RFC 4303 2.2.1", "RFC 4303 3.3.3"),
 )
-def seq_near_wrap(flow: Flow) -> Iterator[Found]:
-    """A counter near its end."""
-    if flow.rolled_over:
+def seq_near_wrap(flow: Flow, view: View) -> Iterator[Found]:
+    """A counter near its end, or beyond it."""
+    result = view.analysis.traffic.get(flow.id)
+    esn = result.esn if result is not None else None
+    if flow.rolled_over and esn is False:
+        yield Found(
+            confidence=CERTAIN,
+            severity=HIGH,
+            summary=f"The 32-bit sequence number of SPI {flow.spi:08x} from {flow.src} started again, and the packets verify without extended "
+            "sequence numbers: the sender had to stop, and the receiver takes every packet for a replay (RFC 4303 3.3.3).",
+            evidence=evidence.flow(flow),
+        )
+    elif flow.rolled_over and esn is None:
+        yield Found(
+            confidence=POSSIBLE,
+            severity=INFO,
+            summary=f"The 32-bit sequence number of SPI {flow.spi:08x} from {flow.src} rolled over and went on: extended sequence numbers are in use, "
+            "or the sender went on where it had to stop; a key tells.",
+            evidence=evidence.flow(flow),
+        )
+    elif flow.rolled_over:
         yield Found(
             confidence=CERTAIN,
             severity=INFO,

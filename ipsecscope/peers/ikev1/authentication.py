@@ -46,6 +46,14 @@ def signs(config: Ikev1Config, *, is_client: bool) -> bool:
     return config.method is Method.RSA or (config.method is Method.HYBRID and not is_client)
 
 
+def check_settings(config: Ikev1Config) -> None:
+    """Raise SettingError where a key or an authority that phase 1 needs cannot be used."""
+    is_client = not config.is_gateway
+    if signs(config, is_client=is_client):
+        sign(config.private_key, b"")
+    requests(config, is_client=is_client)
+
+
 def identification(config: Ikev1Config) -> Identification:
     """Our ID payload of phase 1."""
     identity = config.identity

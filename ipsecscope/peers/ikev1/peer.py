@@ -6,7 +6,6 @@ what arrives; what it drops, it counts.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
@@ -22,10 +21,12 @@ from ipsecscope.peers import events
 from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import DataReceived, PeerEvent, Role
 from ipsecscope.peers.ikev1 import established, phase1, quick
+from ipsecscope.peers.ikev1.authentication import check_settings
 from ipsecscope.peers.ikev1.config import ChildRequest, Ikev1Config, PhaseOneMode
 from ipsecscope.peers.ikev1.inputs import PHASE_1_EXCHANGES, is_expected, phase_1_input, quick_input, transaction_input
 from ipsecscope.peers.ikev1.installing import Negotiation, matter_of
 from ipsecscope.peers.ikev1.messages import NO_COOKIE, PHASE_1, Received, bare_notify, header_of, notation, payloads_of
+from ipsecscope.peers.ikev1.register import Register
 from ipsecscope.peers.ikev1.sa import IsakmpSa
 from ipsecscope.peers.ikev1.states import ChildSa, PhaseOne, Purpose, QuickMode, Talk, Transaction
 from ipsecscope.peers.ikev1.transactions import Matter
@@ -53,19 +54,17 @@ from ipsecscope.peers.peer import Input, Machine, Mailbox, Path
 MAX_DATAGRAM = 65_535
 
 
-class Ikev1Peer:
-    """One end of any number of ISAKMP SAs. ``counts`` of the mailbox says what was dropped."""
+class Ikev1Peer(Register):
+    """One end of any number of ISAKMP SAs. ``counts`` of the mailbox says what was dropped.
+
+    Raises SettingError for a private key or an authority that cannot be used.
+    """
 
     def __init__(self, config: Ikev1Config, entropy: Entropy) -> None:
-        self.config = config
+        check_settings(config)
+        super().__init__(config)
         self.entropy = entropy
         self.mailbox = Mailbox()
-        self.sas: list[IsakmpSa] = []
-        self._by_cookies: dict[tuple[bytes, bytes], IsakmpSa] = {}
-        self._by_request: dict[tuple[bytes, Endpoint], IsakmpSa] = {}  # responder: first messages that come again
-        self._alarms: list[tuple[Instant, int, IsakmpSa]] = []
-        self._alarm_count = 0
-        self._given_out: dict[str, IsakmpSa] = {}
 
     # -- the driver's verbs -------------------------------------------------------------------------------------
 
@@ -85,19 +84,9 @@ class Ikev1Peer:
         del now
         return self.mailbox.outgoing()
 
-    def get_timer(self) -> Instant | None:
-        """When ``handle_timer`` wants to be called; None while nothing is pending."""
-        while self._alarms:
-            when, _, sa = self._alarms[0]
-            if when in sa.timers.values():
-                return when
-            heapq.heappop(self._alarms)
-        return None
-
     def handle_timer(self, now: Instant) -> None:
         """Do what is due."""
-        while (when := self.get_timer()) is not None and when <= now:
-            _, _, sa = heapq.heappop(self._alarms)
+        while (sa := self.pop_due(now)) is not None:
             due = [name for name, instant in sa.timers.items() if instant <= now]
             for name in due:
                 if sa.timers.get(name, now + 1) <= now:
@@ -158,40 +147,6 @@ class Ikev1Peer:
 
     # -- what an SA asks of its owner -----------------------------------------------------------------------------
 
-    def register(self, sa: IsakmpSa) -> None:
-        """Find the SA by its cookies from now on."""
-        self._by_cookies[sa.cookie_i, NO_COOKIE if sa.is_initiator else sa.cookie_r] = sa
-        self._by_cookies[sa.cookie_i, sa.cookie_r] = sa
-
-    def forget(self, sa: IsakmpSa) -> None:
-        """Do not find it any more."""
-        for key in ((sa.cookie_i, NO_COOKIE), sa.cookies):
-            if self._by_cookies.get(key) is sa:
-                del self._by_cookies[key]
-        for request in [request for request, found in self._by_request.items() if found is sa]:
-            del self._by_request[request]
-        for address in [address for address, holder in self._given_out.items() if holder is sa]:
-            del self._given_out[address]
-        if sa in self.sas:
-            self.sas.remove(sa)
-
-    def schedule(self, sa: IsakmpSa, when: Instant) -> None:
-        """Wake the SA then."""
-        self._alarm_count += 1
-        heapq.heappush(self._alarms, (when, self._alarm_count, sa))
-
-    def assign_address(self, sa: IsakmpSa) -> str:
-        """An address of the pool that nobody has; empty when there is none left."""
-        for address in self.config.pool.addresses:
-            if address not in self._given_out:
-                self._given_out[address] = sa
-                return address
-        return ""
-
-    def rivals_of(self, sa: IsakmpSa) -> list[IsakmpSa]:
-        """Other SAs with the same remote identity."""
-        return [each for each in self.sas if each is not sa and each.remote_id == sa.remote_id]
-
     def transact(self, sa: IsakmpSa, purpose: Purpose, now: Instant, *, succeeded: bool = False) -> None:
         """Begin a transaction."""
         talk = sa.begin(ExchangeType.TRANSACTION, Machine(TRANSACTION), Matter(purpose, succeeded=succeeded))
@@ -227,10 +182,7 @@ class Ikev1Peer:
                 sa.set_timer(name, old.timers.pop(name))
         old.children.clear()
         old.is_replaced = True
-        for address, holder in list(self._given_out.items()):
-            if holder is old:
-                self._given_out[address] = sa
-                sa.virtual_ip = address
+        self.hand_over_addresses(old, sa)
         old.say(events.IkeSaRekeyed, now, successor=sa.group_id)
         if sa.is_initiator:
             old.take(CLOSE, None, now)
@@ -243,7 +195,7 @@ class Ikev1Peer:
         if header is None or header.major_version != 1 or len(data) > MAX_DATAGRAM:
             self._count("datagrams that are no IKEv1")
             return
-        sa = self._find(message, path)
+        sa = self.find(message, path)
         if sa is not None and self._joined(sa, message, path, now, is_whole=is_whole):
             return
         if sa is None:
@@ -255,19 +207,6 @@ class Ikev1Peer:
             sa.repeat_answer(talk, data, now)
             return
         self._open(sa, message, data, path, now)
-
-    def _find(self, message: Message, path: Path) -> IsakmpSa | None:
-        """The SA of a message: by both cookies, by ours while the other is not known, or by a repeated first message."""
-        header = message.header
-        assert header is not None
-        found = self._by_cookies.get((header.spi_i, header.spi_r))
-        if found is None and header.spi_r == NO_COOKIE:
-            found = self._by_request.get((header.spi_i, path.remote))
-        if found is None:
-            half = self._by_cookies.get((header.spi_i, NO_COOKIE))
-            if half is not None and half.is_initiator and half.cookie_r == NO_COOKIE:
-                found = half
-        return found
 
     def _joined(self, sa: IsakmpSa, message: Message, path: Path, now: Instant, *, is_whole: bool) -> bool:
         """Take a fragment (payload 132); whether the message was one."""
@@ -295,22 +234,14 @@ class Ikev1Peer:
         if refusal is not None:
             self._refuse(received, refusal)
             return
-        if not self._has_room(path):
+        if not self.has_room(path):
             self._count("first messages beyond the limits")
             return
         sa = self._new_sa("responder", header.spi_i, self.entropy.ike_spi(), path)
-        self._by_request[header.spi_i, path.remote] = sa
+        self.register_request(sa)
         self.register(sa)
         sa.remember(data, sa.phase_1)
         sa.take(MAIN_SA if kind == ExchangeType.IDENTITY_PROTECTION else AGGRESSIVE_SA, received, now)
-
-    def _has_room(self, path: Path) -> bool:
-        """Whether another half-open SA may be kept."""
-        limits = self.config.limits
-        half_open = [sa for sa in self.sas if not sa.is_authenticated]
-        from_there = sum(1 for sa in half_open if sa.path.remote.address == path.remote.address)
-        within = len(half_open) < limits.half_open and from_there < limits.half_open_per_source
-        return within and len(self.sas) < limits.ike_sas
 
     def _refuse(self, received: Received, kind: NotifyType) -> None:
         """Refuse a first message without keeping anything: one answer, smaller than the question."""

@@ -290,6 +290,8 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     if sa.config.mobike and asked.notify(NotifyType.MOBIKE_SUPPORTED) is not None:
         sa.supported.add(NotifyType.MOBIKE_SUPPORTED)
         bodies.append(note(NotifyType.MOBIKE_SUPPORTED))
+    if asked.notify(NotifyType.INITIAL_CONTACT) is not None:
+        sa.owner.supersede(sa, now)
     made: ChildSa | None = None
     if asked.first(SecurityAssociation) is not None:
         made, payloads = _first_child(sa, asked)

@@ -213,6 +213,12 @@ class Ikev2Peer:
             del self._closed[next(iter(self._closed))]
         self._closed[sa.local_spi] = sa
 
+    def supersede(self, sa: IkeSa, now: Instant) -> None:
+        """Close all other IKE SAs with the same identity: its owner has forgotten them."""
+        for other in list(self.sas.values()):
+            if other is not sa and other.remote_id == sa.remote_id and other.state not in HALF_OPEN_STATES:
+                other.close(now, "INITIAL_CONTACT")
+
     def schedule(self, sa: IkeSa, when: Instant) -> None:
         """Wake the SA then."""
         self._scheduled += 1

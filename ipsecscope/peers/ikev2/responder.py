@@ -64,7 +64,9 @@ class Responder(Ikev2Peer):
             self.mailbox.counts["IKE SAs beyond the limit"] += 1
             return
         wants_cookie = len(waiting) >= limits.cookies_from or same >= limits.cookies_per_source
-        cookie = self._cookie(received, path, now) if wants_cookie or self.config.faults.endless_cookies else None
+        cookie = self._cookie(received, path, now) if wants_cookie else None
+        if self.config.faults.endless_cookies:
+            cookie = self.entropy.octets(COOKIE_SIZE, "cookie")
         refusal = sa_init.screen(received, self.config, cookie=cookie)
         if refusal is not None:
             self._refuse(header, refusal, path, now)

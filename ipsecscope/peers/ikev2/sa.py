@@ -14,7 +14,8 @@ import msgspec
 
 from ipsecscope.decrypt.keymat import IkeKeys, IkeSuite
 from ipsecscope.decrypt.secret import Secret
-from ipsecscope.dissect.body import Body
+from ipsecscope.dissect.body import Body, Opaque
+from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.ikev2 import EncryptedFragment, Notify, Proposal
 from ipsecscope.dissect.message import Message
@@ -60,6 +61,10 @@ class Owner(Protocol):
 
     def forget(self, sa: IkeSa) -> None:
         """Do not find it any more."""
+        ...
+
+    def supersede(self, sa: IkeSa, now: Instant) -> None:
+        """Close all other IKE SAs with the same identity: INITIAL_CONTACT (RFC 7296 section 2.4)."""
         ...
 
     def schedule(self, sa: IkeSa, when: Instant) -> None:
@@ -197,8 +202,9 @@ class IkeSa:
         if self._answered is None:
             return False
         number, datagrams, story = self._answered
-        exchange = story.partition(" ")[0]
-        self.say(events.MessageRetransmitted, now, exchange=exchange, message_id=number, sender=self.role)
+        if not self._is_silent:
+            exchange = story.partition(" ")[0]
+            self.say(events.MessageRetransmitted, now, exchange=exchange, message_id=number, sender=self.role)
         self._post(datagrams, f"repeated, for its request came again: {story}", path, None)
         return True
 
@@ -228,7 +234,7 @@ class IkeSa:
         )
 
     def _seal(self, header: Header, bodies: Iterable[Body], why: str) -> tuple[Sealed, str]:
-        payloads = arrange(header, bodies)
+        payloads = self._cut(header, arrange(header, bodies))
         protected = header.exchange_type != ExchangeType.IKE_SA_INIT
         story = notation(header, payloads, protected=protected)
         if why:
@@ -242,6 +248,15 @@ class IkeSa:
         sealed = self.protection.seal(header, payloads, fragment_size=size)
         self.sent_chunk = sealed.chunk
         return self._spoilt(sealed, header), story
+
+    def _cut(self, header: Header, payloads: tuple[Payload, ...]) -> tuple[Payload, ...]:
+        """The payloads of a request, the last one cut where the configured fault wants that."""
+        name = str(ExchangeType(header.exchange_type))
+        if self.config.faults.malformed != name or header.is_response or not payloads:
+            return payloads
+        last = payloads[-1]
+        octets = last.body.build()
+        return (*payloads[:-1], Payload(body=Opaque(data=octets[: len(octets) * 2 // 3]), type=last.kind))
 
     def _spoilt(self, sealed: Sealed, header: Header) -> Sealed:
         """The message as the configured fault wants it."""
@@ -262,6 +277,8 @@ class IkeSa:
             self._is_silent = True
 
     def _announce(self, kind: type[events.MessageEvent], header: Header, now: Instant) -> None:
+        if self._is_silent:
+            return
         name = str(ExchangeType(header.exchange_type))
         self.say(kind, now, exchange=name, message_id=header.message_id, sender=self.role)
 
