@@ -21,6 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy: no thread pool for 
 
 import typer
 
+from ipsecscope.cli_generate import register as register_generate
 from ipsecscope.cli_keys import register as register_keys
 
 if TYPE_CHECKING:
@@ -221,6 +222,7 @@ def explain(
 
 
 register_keys(app)
+register_generate(app)
 
 
 def _is_at_least(finding: Finding, level: Level) -> bool:

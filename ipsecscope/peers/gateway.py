@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from ipsecscope.decrypt.opening_ah import AhSa
+from ipsecscope.decrypt.opening_esp import EspSa
 from ipsecscope.dissect.natt import NAT_T_PORT
-from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
-from ipsecscope.peers.dataplane import InboundSa, NotSealableError, OutboundSa, SequenceExhaustedError
+from ipsecscope.peers.dataplane import Bundle, NotSealableError, SequenceExhaustedError
 from ipsecscope.peers.encapsulation import find_carried
 from ipsecscope.peers.entropy import Entropy, Instant
-from ipsecscope.peers.events import ChildSaDeleted, ChildSaInstalled, IkeSaClosed, PeerEvent
-from ipsecscope.peers.installation import install
+from ipsecscope.peers.events import ChildSaDeleted, ChildSaInstalled, PeerEvent
+from ipsecscope.peers.installation import install_bundle
 from ipsecscope.peers.packets import Pieces, split
 from ipsecscope.peers.station import NarratingPeer, PeerStation
 from ipsecscope.peers.traffic import Host
 
 ChildKey = tuple[bytes, bytes]
-_CARRIERS = {SecurityProtocol.ESP: IpProtocol.ESP, SecurityProtocol.AH: IpProtocol.AH}
+
+
+class Installed(NamedTuple):
+    """The SAs that one exchange made, as they were told and as they work."""
+
+    children: tuple[ChildSaInstalled, ...]
+    bundle: Bundle
 
 
 class GatewayStation(PeerStation):
@@ -42,9 +50,7 @@ class GatewayStation(PeerStation):
         self.counts: Counter[str] = Counter()
         self._entropy = entropy
         self._nat_port = nat_port
-        self._outbound: dict[ChildKey, OutboundSa] = {}
-        self._inbound: dict[tuple[int, int], tuple[ChildKey, InboundSa]] = {}
-        self._groups: dict[ChildKey, str] = {}
+        self._bundles: dict[ChildKey, Installed] = {}
 
     def receive_packet(self, packet: bytes, now: Instant) -> None:
         """Open ESP and AH for the hosts; everything else is the peer's."""
@@ -53,11 +59,11 @@ class GatewayStation(PeerStation):
         if carried is None:
             super().receive_packet(packet, now)
             return
-        found = self._inbound.get((int(carried.protocol), carried.spi))
-        if found is None:
+        bundle = self._bundle_of(int(carried.protocol), carried.spi)
+        if bundle is None:
             self.counts["packets of unknown SAs"] += 1
             return
-        received = found[1].open(packet)
+        received = bundle.open(packet)
         self.counts[str(received.verdict.value)] += 1
         if received.is_accepted:
             for host in self.hosts:
@@ -78,17 +84,17 @@ class GatewayStation(PeerStation):
                     yield sealed
 
     def _seal(self, plain: bytes) -> tuple[bytes, str] | None:
-        sa = next(reversed(self._outbound.values()), None)
+        newest = next(reversed(self._bundles.values()), None)
         pieces = split(plain)
-        if sa is None or pieces is None:
+        if newest is None or pieces is None:
             self.counts["packets without a Child SA"] += 1
             return None
         try:
-            packet = sa.seal(plain)
+            packet = newest.bundle.seal(plain)
         except (NotSealableError, SequenceExhaustedError) as why:
             self.counts[str(why)] += 1
             return None
-        return packet, _story(sa, pieces)
+        return packet, _story(newest.bundle, pieces)
 
     def get_timer(self) -> Instant | None:
         """When the peer or a host wants to be woken."""
@@ -106,28 +112,60 @@ class GatewayStation(PeerStation):
     def heard(self, event: PeerEvent) -> None:
         """Keep the data plane in step with what the peer says."""
         if isinstance(event, ChildSaInstalled):
-            key = (event.spi_i, event.spi_r)
-            outbound, inbound = install(event, self._entropy.fork(f"ESP {key[0].hex()} {key[1].hex()}"))
-            self._outbound[key] = outbound
-            self._inbound[(int(_CARRIERS[event.protocol]), inbound.spi)] = (key, inbound)
-            self._groups[key] = event.group_id
+            self._install(event)
         elif isinstance(event, ChildSaDeleted):
             self._remove((event.spi_i, event.spi_r))
-        elif isinstance(event, IkeSaClosed):
-            for key in [key for key, group in self._groups.items() if group == event.group_id]:
-                self._groups.pop(key)
+
+    def _install(self, event: ChildSaInstalled) -> None:
+        """Begin a bundle, or nest another SA in the one that the same exchange began."""
+        key, children = (event.spi_i, event.spi_r), [event]
+        last = next(reversed(self._bundles), None)
+        if last is not None and _is_of_one_exchange(self._bundles[last].children, event):
+            key, children = last, [*self._bundles[last].children, event]
+        try:
+            bundle = install_bundle(children, self._entropy.fork(f"ESP {key[0].hex()} {key[1].hex()}"))
+        except NotSealableError as why:
+            self.counts[str(why)] += 1
+            return
+        self._bundles[key] = Installed(tuple(children), bundle)
 
     def _remove(self, key: ChildKey) -> None:
-        self._outbound.pop(key, None)
-        self._groups.pop(key, None)
-        for place in [place for place, (owner, _) in self._inbound.items() if owner == key]:
-            del self._inbound[place]
+        """Without one of its SAs, a bundle is nothing."""
+        for place, each in list(self._bundles.items()):
+            if any((child.spi_i, child.spi_r) == key for child in each.children):
+                del self._bundles[place]
+
+    def _bundle_of(self, protocol: int, spi: int) -> Bundle | None:
+        """The bundle whose outermost SA a packet bears: what is inside is never accepted alone."""
+        for each in self._bundles.values():
+            outermost = each.bundle.inbound[-1]
+            if outermost.spi == spi and int(_carrier(outermost.sa)) == protocol:
+                return each.bundle
+        return None
 
 
-def _story(sa: OutboundSa, pieces: Pieces) -> str:
-    """What a protected packet is."""
-    kind = "ESP" if hasattr(sa.sa, "encryption") else "AH"
+def _is_of_one_exchange(children: Sequence[ChildSaInstalled], event: ChildSaInstalled) -> bool:
+    """Whether an SA protects the same traffic as those that were installed in the same moment, by another protocol."""
+    first = children[0]
+    return (first.time_ns, first.group_id, first.is_initiator, first.tsi, first.tsr) == (
+        event.time_ns,
+        event.group_id,
+        event.is_initiator,
+        event.tsi,
+        event.tsr,
+    ) and all(child.protocol != event.protocol for child in children)
+
+
+def _carrier(sa: EspSa | AhSa) -> IpProtocol:
+    return IpProtocol.ESP if isinstance(sa, EspSa) else IpProtocol.AH
+
+
+def _story(bundle: Bundle, pieces: Pieces) -> str:
+    """What a protected packet is, the outermost header first."""
+    headers = [
+        f"{_carrier(sa.sa)} SPI {sa.spi:#010x}, sequence number {sa.last_number}" for sa in reversed(bundle.outbound)
+    ]
     return (
-        f"{kind} SPI {sa.spi:#010x}, sequence number {sa.last_number}, {sa.path.mode} mode: protects"
+        f"{', around '.join(headers)}, {bundle.outbound[0].path.mode} mode: protects"
         f" {pieces.source} > {pieces.destination} {IpProtocol(pieces.protocol)}"
     )

@@ -23,6 +23,8 @@ from ipsecscope.decrypt.keys import (
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.peers.events import ChildSaInstalled, KeysDerived, PeerEvent, SecretShared
+from ipsecscope.peers.ikev1.events import IsakmpKeysDerived
+from ipsecscope.peers.ikev1.records import isakmp_record
 
 FORMAT = "ipsecscope"
 
@@ -34,6 +36,8 @@ def key_records(events: Iterable[PeerEvent], source: str) -> tuple[KeyRecord, ..
         origin = Origin(source, len(found) + 1, FORMAT)
         if isinstance(event, KeysDerived):
             found.append(_ike(event, origin))
+        elif isinstance(event, IsakmpKeysDerived):
+            found.append(isakmp_record(event, origin))
         elif isinstance(event, SecretShared):
             found.append(_secret(event, origin))
         elif isinstance(event, ChildSaInstalled):

@@ -77,12 +77,13 @@ def _take(found: ClearMessages, sa: IkeSa, record: MessageRecord) -> None:
         _note_frames(found.parts, datagram)
     if record.fragment is not None and record.assembled is None and len(opening.frames) < record.fragment[1]:
         return  # its payloads stand in the message that it is a fragment of
-    for other in _vendor_fragments(sa, record):
-        _note_frames(found.parts, other.datagram)
+    pieces = list(_vendor_fragments(sa, record))
+    for piece in pieces:
+        _note_frames(found.parts, piece.datagram)
     message = _clear_v1(record) if sa.version == 1 else _clear_v2(record)
     if message is not None:
         place = (datagram.file, datagram.frame)
-        found.by_frame.setdefault(place, []).append(ClearMessage(datagram, message, _comment(record)))
+        found.by_frame.setdefault(place, []).append(ClearMessage(datagram, message, _comment(record, pieces)))
 
 
 def _note_frames(places: set[Place], datagram: Datagram) -> None:
@@ -93,22 +94,23 @@ def _vendor_fragments(sa: IkeSa, record: MessageRecord) -> Iterator[MessageRecor
     """The IKEv1 vendor fragments that were joined to what this record completed."""
     mine = _fragment(record)
     if mine is not None and record.assembled is not None:
-        for other in _records(sa):
-            theirs = _fragment(other)
-            if theirs is not None and other.sender == record.sender and theirs.fragment_id == mine.fragment_id:
-                yield other
+        for piece in _records(sa):
+            theirs = _fragment(piece)
+            if theirs is not None and piece.sender == record.sender and theirs.fragment_id == mine.fragment_id:
+                yield piece
 
 
 def _fragment(record: MessageRecord) -> ikev1.Fragment | None:
     return next((each.body for each in record.message.payloads if isinstance(each.body, ikev1.Fragment)), None)
 
 
-def _comment(record: MessageRecord) -> str:
+def _comment(record: MessageRecord, pieces: list[MessageRecord]) -> str:
     opening = record.opening
-    frames = sorted({*record.datagram.frames, *(opening.frames if opening is not None else ())})
+    frames = {*record.datagram.frames, *(opening.frames if opening is not None else ())}
+    frames.update(frame for piece in pieces for frame in piece.datagram.frames)
     text = f"{MARK} {record.frame}"
     if len(frames) > 1:
-        text += f" (put together from frames {', '.join(map(str, frames))})"
+        text += f" (put together from frames {', '.join(map(str, sorted(frames)))})"
     if record.datagram.encapsulation is Encapsulation.TCP:
         text += ", in a TCP stream"
     return f"{text}; the payloads that were encrypted stand in the clear behind the header of the exchange"

@@ -31,18 +31,16 @@ def visible_json(document: bytes) -> bytes:
 
     JSON itself wants this for U+0000 to U+001F only. The value stays the same.
     """
-    if document.isascii() and b"\x7f" not in document:
-        return document
-    return _NOT_PLAIN.sub(_json_escaped, document.decode()).encode()
+    return _NOT_PLAIN.sub(lambda found: "".join(map(_json_escaped, found[0].decode())).encode(), document)
 
 
-_NOT_PLAIN = re.compile(r"[^\x00-\x7e]")
+_NOT_PLAIN = re.compile(rb"[\x7f-\xff]+")  # whole characters: each octet of one that is not ASCII is in here
 
 
-def _json_escaped(match: re.Match[str]) -> str:
-    if _is_visible(match[0]):
-        return match[0]
-    units = match[0].encode("utf-16-be").hex()
+def _json_escaped(character: str) -> str:
+    if _is_visible(character):
+        return character
+    units = character.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 

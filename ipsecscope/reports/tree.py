@@ -21,6 +21,7 @@ from ipsecscope.reports.escape import show
 from ipsecscope.timeline.reading import open_all
 
 SHOWN_OCTETS = 24  # of one field; the rest is counted
+SHOWN_COMMENT = 400  # characters of a packet's comment
 
 
 def write_trees(
@@ -64,6 +65,8 @@ def datagram_lines(datagram: Datagram, *, hexdump: bool = False) -> Iterator[str
     where = "" if datagram.offset is None else f", from octet {datagram.offset} of the frame"
     yield f"frame {numbers}  {ends}  {' / '.join(datagram.layers)}"
     yield f"  {datagram.kind.name}, {datagram.wire_length} octets{where}"
+    if datagram.comment:
+        yield f"  comment: {show(datagram.comment, SHOWN_COMMENT)}"
     if datagram.missing:
         yield f"  ! the capture lacks {datagram.missing} octets"
     if datagram.kind == Kind.ICMP and datagram.quoted is not None and datagram.icmp is not None:

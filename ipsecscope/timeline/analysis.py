@@ -273,7 +273,7 @@ class _Run:
             first_ns=self.first_ns,
             last_ns=self.last_ns,
             orphans=self.correlator.unreadable,
-            capture_notes=list(self.pipeline.notes),
+            capture_notes=[*self.pipeline.notes, *self.correlator.notes(), *self.table.notes()],
         )
 
 

@@ -20,6 +20,7 @@ from ipsecscope.timeline.settle import role_of
 
 # ESP may overtake the message that completes its Child SA: the side that has keys first sends at once.
 EARLY_NS = 2 * 10**9
+MAX_LOOKED_AT = 1_000  # exchanges before a flow that are looked at to find the one that made its Child SA
 
 _MAKES_CHILDREN = frozenset({int(ExchangeType.IKE_AUTH), int(ExchangeType.CREATE_CHILD_SA)})
 
@@ -45,7 +46,8 @@ class _Slot(msgspec.Struct):
 def bind_flows(sas: list[IkeSa], flows: Iterable[Flow]) -> tuple[list[IkeSa], dict[str, Binding]]:
     """Give every IKE SA its children and every flow its SA. Flows without a candidate stay unbound."""
     bindings: dict[str, Binding] = {}
-    unread = [flow for flow in flows if not _bind_by_spi(sas, flow, bindings)]
+    by_spi = _by_spi(sas)
+    unread = [flow for flow in flows if not _bind_by_spi(by_spi, flow, bindings)]
     slots = _slots(sas)
     by_addresses: dict[frozenset[str], list[_Slot]] = {}
     for slot in slots:
@@ -56,16 +58,25 @@ def bind_flows(sas: list[IkeSa], flows: Iterable[Flow]) -> tuple[list[IkeSa], di
     return _with_children(sas, slots, bindings), bindings
 
 
-def _bind_by_spi(sas: list[IkeSa], flow: Flow, bindings: dict[str, Binding]) -> bool:
+def _by_spi(sas: list[IkeSa]) -> dict[tuple[str, int | None], list[tuple[IkeSa, ChildSa]]]:
+    """The children under each protocol and SPI of theirs, in order."""
+    found: dict[tuple[str, int | None], list[tuple[IkeSa, ChildSa]]] = {}
     for sa in sas:
         for child in sa.child_sas:
-            if flow.protocol != child.protocol or flow.spi not in (child.spi_i, child.spi_r):
-                continue
-            receiver = role_of(sa, flow.dst)
-            expected = child.spi_i if receiver == "initiator" else child.spi_r
-            if receiver is None or expected == flow.spi:
-                bindings[flow.id] = Binding(sa.id, child.id, "spi")
-                return True
+            for spi in dict.fromkeys((child.spi_i, child.spi_r)):
+                found.setdefault((child.protocol, spi), []).append((sa, child))
+    return found
+
+
+def _bind_by_spi(
+    by_spi: dict[tuple[str, int | None], list[tuple[IkeSa, ChildSa]]], flow: Flow, bindings: dict[str, Binding]
+) -> bool:
+    for sa, child in by_spi.get((flow.protocol, flow.spi), ()):
+        receiver = role_of(sa, flow.dst)
+        expected = child.spi_i if receiver == "initiator" else child.spi_r
+        if receiver is None or expected == flow.spi:
+            bindings[flow.id] = Binding(sa.id, child.id, "spi")
+            return True
     return False
 
 
@@ -103,9 +114,10 @@ def _pairs(sa: IkeSa) -> set[frozenset[str]]:
 
 def _bind_by_time(flow: Flow, slots: list[_Slot]) -> None:
     """File a flow under the latest exchange before it that lacks a flow of this protocol and direction."""
-    position = bisect_right(slots, flow.first_ns + EARLY_NS, key=lambda slot: slot.start_ns)
-    candidates = [slot for slot in slots[:position] if slot.start_ns <= flow.first_ns] or slots[:position]
-    for slot in reversed(candidates):
+    position = bisect_right(slots, flow.first_ns, key=lambda slot: slot.start_ns) or bisect_right(
+        slots, flow.first_ns + EARLY_NS, key=lambda slot: slot.start_ns
+    )
+    for slot in reversed(slots[max(0, position - MAX_LOOKED_AT) : position]):
         key = (flow.protocol, _direction(slot.sa, flow))
         if key not in slot.flows:
             slot.flows = {**slot.flows, key: flow}

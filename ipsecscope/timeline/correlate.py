@@ -8,11 +8,13 @@ what it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 
 from ipsecscope.capture.datagrams import Datagram, Kind
+from ipsecscope.capture.records import CaptureNote
 from ipsecscope.dissect.chain import Context
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.message import Message, parse_message
@@ -29,11 +31,13 @@ from ipsecscope.timeline.contents import (
 )
 from ipsecscope.timeline.copies import is_copy_again, take_copy
 from ipsecscope.timeline.events import Event
+from ipsecscope.timeline.flood import MAX_HALF_OPEN, WaitingRoom, is_opening
 from ipsecscope.timeline.fragments import VendorFragments
 from ipsecscope.timeline.sas import MessageRecord, Opening, Role, other
-from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker, digest, digest_without_flags
+from ipsecscope.timeline.tracking import EndpointTracker, ExchangeTracker, SaTracker, digest, digest_without_flags
 
-MAX_SAS = 1_000_000  # IKE SAs followed in one analysis
+MAX_SAS = 100_000  # IKE SAs followed in one analysis; messages of further ones are counted
+MAX_PLACES = 64  # addresses and ports learned of one end of an IKE SA; further ones are counted
 GDOI_PORT = 848
 NO_SPI = bytes(8)
 
@@ -62,6 +66,9 @@ class Correlator:
         self.unreadable: list[MessageRecord] = []
         self.icmp: list[tuple[Datagram, SaTracker | None]] = []
         self.dropped = 0  # messages of SAs beyond MAX_SAS
+        self.places = 0  # sightings of ends at places beyond MAX_PLACES
+        self._half_open: set[str] = set()
+        self._waiting = WaitingRoom()
         self._pairs: dict[tuple[int, bytes, bytes], SaTracker] = {}
         self._by_initiator: dict[tuple[int, bytes], SaTracker] = {}
         self._count = 0
@@ -72,6 +79,13 @@ class Correlator:
             return self._feed_icmp(datagram)
         if datagram.kind != Kind.IKE:
             return None
+        full = len(self._half_open) >= MAX_HALF_OPEN
+        sa = None
+        for each in self._waiting.pass_through(datagram, self._by_initiator.__contains__, is_full=full):
+            sa = self._read(each)
+        return sa
+
+    def _read(self, datagram: Datagram) -> SaTracker | None:
         message = parse_message(datagram.payload, missing=datagram.missing, context=self._context(datagram))
         self._count += 1
         if message.header is None:
@@ -88,12 +102,25 @@ class Correlator:
 
     def finish(self) -> list[SaTracker]:
         """Decide the outcome of every exchange; to be called once, behind the last datagram."""
+        for datagram in self._waiting.close():
+            self._read(datagram)
         for sa in self.sas:
             for position, exchange in enumerate(sa.exchanges):
-                self._conclude(sa, exchange, sa.exchanges[position + 1 :])
+                self._conclude(sa, exchange, islice(sa.exchanges, position + 1, None))
         groups = {sa.id: sa.group_id for sa in self.sas}  # only now is every responder SPI known
         self.events = [msgspec.structs.replace(event, group_id=groups.get(event.group_id, "")) for event in self.events]
         return self.sas
+
+    def notes(self) -> list[CaptureNote]:
+        """Which limits were reached."""
+        notes = self._waiting.notes()
+        if self.dropped:
+            text = f"more than {MAX_SAS} IKE SAs: {self.dropped:,} messages of further ones are counted only"
+            notes.append(CaptureNote("ike.sa-limit", text))
+        if self.places:
+            text = f"more than {MAX_PLACES} addresses and ports of one end: {self.places:,} messages came from further ones"
+            notes.append(CaptureNote("ike.place-limit", text))
+        return notes
 
     # -- identity ---------------------------------------------------------------------------------------------
 
@@ -181,6 +208,7 @@ class Correlator:
             id=f"ike-{len(self.sas) + 1}", version=version, spi_i=spi_i, spi_r=spi_r, handshake_seen=handshake
         )
         self.sas.append(sa)
+        self._half_open.add(sa.id)
         self._by_initiator[(version, spi_i)] = sa
         if spi_r is not None:
             self._pairs[(version, spi_i, spi_r)] = sa
@@ -223,10 +251,14 @@ class Correlator:
         self._learn_ends(sa, record)
         repeated = self._repeats(sa, record)
         if repeated is not None and not is_copy_again(repeated, record):
-            opening = sa.openings.get(digest(record))
-            repeated.repeats.append(msgspec.structs.replace(record, opening=opening))
+            first = sa.firsts.get(digest(record))
+            if first is not None:  # the same octets mean the same: kept once, however often they come
+                record = msgspec.structs.replace(record, message=first.message, opening=first.opening)
+            repeated.repeats.append(record)
             self._emit(record.datagram, events.RETRANSMISSION, sa.id, self._label(repeated))
             return
+        if sa.exchanges and not is_opening(record.datagram.payload):
+            self._half_open.discard(sa.id)
         record = self._assemble(sa, record)
         exchange = self._exchange(sa, record)
         if take_copy(exchange, record):
@@ -239,7 +271,7 @@ class Correlator:
             if opening is not None:
                 record = msgspec.structs.replace(record, opening=opening)
         exchange.add(record)
-        sa.openings[digest(record)] = record.opening
+        sa.firsts[digest(record)] = record
         self._learn_contents(sa, exchange, record)
         if self.opener is not None:
             self.opener.filed(sa, exchange)
@@ -258,10 +290,17 @@ class Correlator:
     def _learn_ends(self, sa: SaTracker, record: MessageRecord) -> None:
         datagram, sender = record.datagram, record.sender
         moved = bool(sa.ends[sender].seen)
-        if sa.ends[sender].learn(datagram.src, datagram.sport) and moved:
+        if self._learn_place(sa.ends[sender], datagram.src, datagram.sport) and moved:
             data = {"role": sender, "address": datagram.src, "port": datagram.sport}
             self._emit(datagram, events.PATH_MOVED, sa.id, data)
-        sa.ends[other(sender)].learn(datagram.dst, datagram.dport)
+        self._learn_place(sa.ends[other(sender)], datagram.dst, datagram.dport)
+
+    def _learn_place(self, end: EndpointTracker, address: str, port: int) -> bool:
+        """Note where an end is; whether the place is new."""
+        if len(end.seen) >= MAX_PLACES and (address, port) not in end.seen:
+            self.places += 1
+            return False
+        return end.learn(address, port)
 
     def _assemble(self, sa: SaTracker, record: MessageRecord) -> MessageRecord:
         """Join IKEv1 vendor fragments (payload 132) when the set is complete."""

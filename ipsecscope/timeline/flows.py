@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
+from ipsecscope.capture.records import CaptureNote
 
-MAX_FLOWS = 1_000_000  # flows followed in one analysis
+MAX_FLOWS = 200_000  # flows followed in one analysis; packets of further ones are counted
+MAX_LONE = 20_000  # of these, flows of a single packet; the oldest are counted only
+MAX_SOURCES = 1_024  # addresses and ports that the packets of one flow came from
 MAX_RANGES = 4096  # ranges of sequence numbers kept per flow; the oldest are joined beyond it
 MAX_LENGTHS = 4096  # distinct packet lengths counted per flow
 MAX_GAPS = 64  # gaps listed per flow
@@ -27,6 +30,7 @@ _HIGH, _LOW = 0xC0000000, 0x40000000  # a step from above the first to below the
 FOLDED_ROWS = 1 << 18  # rows folded at once: some 12 MB of columns
 
 Int64s = npt.NDArray[np.int64]
+Key = tuple[str, str, int, int]  # source where the destination is multicast, destination, kind, SPI
 
 _KEPT = (
     "file",
@@ -157,6 +161,8 @@ class FlowFold:
         src, sport = columns.src[rows], columns.sport[rows]
         changes = np.flatnonzero((src[1:] != src[:-1]) | (sport[1:] != sport[:-1])) + 1
         for row in (0, *changes.tolist()):
+            if len(self.sources) >= MAX_SOURCES:
+                return
             self.sources.setdefault((columns.addresses[int(src[row])], int(sport[row])))
 
     def _extended(self, seq: Int64s) -> Int64s:
@@ -242,11 +248,13 @@ class FlowTable:
     """All flows of an analysis, folded some windows of columns at a time."""
 
     def __init__(self) -> None:
-        self._folds: dict[tuple[str, str, int, int], FlowFold] = {}
+        self._folds: dict[Key, FlowFold] = {}
         self._multicast: dict[str, bool] = {}
         self._addresses: dict[str, int] = {}
         self._pending: list[dict[str, npt.NDArray[Any]]] = []
         self._pending_rows = 0
+        self._lone: dict[Key, None] = {}  # flows of one packet, the oldest first
+        self.lone = 0  # flows given up because of MAX_LONE
         self.dropped = 0  # packets of flows beyond MAX_FLOWS
 
     def update(self, columns: Columns) -> None:
@@ -271,8 +279,15 @@ class FlowTable:
         joined = {name: np.concatenate([each[name] for each in self._pending]) for name in _KEPT}
         self._pending, self._pending_rows = [], 0
         rows = Rows(**joined, addresses=tuple(self._addresses))
-        for group in self._groups(rows):
-            self._fold(rows, group)
+        groups = [(self._key(rows, int(group[0])), group) for group in self._groups(rows)]
+        fresh = sum(len(group) == 1 and key not in self._folds for key, group in groups)
+        for key, group in groups:
+            if len(group) == 1 and key not in self._folds:
+                fresh -= 1
+                if fresh >= MAX_LONE:  # a flood: so many new ones follow that this one would be given up at once
+                    self.lone += 1
+                    continue
+            self._fold(rows, group, key)
 
     def _groups(self, rows: Rows) -> Iterator[Int64s]:
         """The rows of each (destination, protocol, SPI), and source where that is multicast, each in time order."""
@@ -292,29 +307,49 @@ class FlowTable:
             known = self._multicast[address] = ip_address(address).is_multicast
         return known
 
-    def _fold(self, columns: Rows, rows: Int64s) -> None:
-        first = int(rows[0])
-        src, dst = columns.addresses[int(columns.src[first])], columns.addresses[int(columns.dst[first])]
-        kind, spi = Kind(int(columns.kind[first])), int(columns.spi[first])
-        key = (src if self._is_multicast(dst) else "", dst, int(kind), spi)
+    def _key(self, columns: Rows, row: int) -> Key:
+        src, dst = columns.addresses[int(columns.src[row])], columns.addresses[int(columns.dst[row])]
+        return src if self._is_multicast(dst) else "", dst, int(columns.kind[row]), int(columns.spi[row])
+
+    def _fold(self, columns: Rows, rows: Int64s, key: Key) -> None:
         fold = self._folds.get(key)
         if fold is None:
             if len(self._folds) >= MAX_FLOWS:
                 self.dropped += len(rows)
                 return
+            first = int(rows[0])
             fold = self._folds[key] = FlowFold(
-                protocol=kind,
+                protocol=Kind(key[2]),
                 encapsulation=Encapsulation(int(columns.encapsulation[first])),
-                src=src,
-                dst=dst,
-                spi=spi,
+                src=columns.addresses[int(columns.src[first])],
+                dst=key[1],
+                spi=key[3],
                 ports=(int(columns.sport[first]), int(columns.dport[first])),
                 first_ns=int(columns.time_ns[first]),
                 first_frame=int(columns.frame[first]),
                 file=int(columns.file[first]),
-                order=len(self._folds),
+                order=len(self._folds) + self.lone,
             )
         fold.update(columns, rows)
+        if fold.packets > 1:
+            self._lone.pop(key, None)
+            return
+        self._lone[key] = None
+        if len(self._lone) > MAX_LONE:
+            oldest = next(iter(self._lone))
+            del self._lone[oldest], self._folds[oldest]
+            self.lone += 1
+
+    def notes(self) -> list[CaptureNote]:
+        """Which limits were reached."""
+        notes = []
+        if self.lone:
+            text = f"more than {MAX_LONE} flows of a single packet: {self.lone:,} further ones are counted only"
+            notes.append(CaptureNote("flow.lone-limit", text))
+        if self.dropped:
+            text = f"more than {MAX_FLOWS} flows: {self.dropped:,} packets of further ones are counted only"
+            notes.append(CaptureNote("flow.limit", text))
+        return notes
 
     def flows(self) -> tuple[Flow, ...]:
         """The flows in order of appearance, numbered from ``flow-1``."""

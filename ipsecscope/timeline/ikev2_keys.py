@@ -44,6 +44,7 @@ from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
 MAX_KEY_SETS = 32  # key sets kept per IKE SA
 MAX_FRAGMENTS = 255  # RFC 7383 fragments of one message
+CCM_FLAGS = 3  # of a counter block with four octets of counter
 
 NO_KEY = Opening(reason=str(Reason.NO_KEY))
 
@@ -252,8 +253,8 @@ class Ikev2Opener:
             keys = KeySet(
                 encryption=encr,
                 integrity=integ,
-                sk_ei=record.sk_ei,
-                sk_er=record.sk_er,
+                sk_ei=_fitting(encr, record.sk_ei),
+                sk_er=_fitting(encr, record.sk_er),
                 sk_ai=record.sk_ai,
                 sk_ar=record.sk_ar,
                 prf=prf,
@@ -382,6 +383,15 @@ def _opening(plaintext: bytes, first_payload: int, record: MessageRecord, frames
 
 def _all(records: list[MessageRecord]) -> tuple[Payload, ...]:
     return tuple(payload for record in records for payload in record.payloads)
+
+
+def _fitting(row: EncryptionRow, key: Secret | None) -> Secret | None:
+    """A key for CCM that was written as one for CTR, whose nonce begins with CCM's flags (RFC 3610 section 2.3)."""
+    if key is None or row.mode != "aes-ccm":
+        return key
+    octets, cut = key.reveal(), len(key) - row.salt_size - 1
+    is_for_ctr = cut in row.key_sizes and octets[cut] == CCM_FLAGS
+    return Secret(octets[:cut] + octets[cut + 1 :]) if is_for_ctr else key
 
 
 def _same(one: KeySet, two: KeySet) -> bool:

@@ -5,6 +5,7 @@ What was read is ``observed`` or ``decrypted``; what follows from sizes, times a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from ipsecscope.timeline.opened import REFUSES_SA, Facts, facts_of, ikev1_auth
 from ipsecscope.timeline.sas import Basis, Endpoint, IkeSa, MessageRecord, Role, State, Suite
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
+MAX_LOOKED_AT = 1_000  # rekeyings before an SA that are looked at to find the one that made it
 NAT_T_PORT = 4500
 REKEY_WINDOW_NS = 60 * 10**9  # how soon after CREATE_CHILD_SA a SA that the responder speaks first in must begin
 # The smallest IKE_AUTH response that can carry IDr and AUTH: header 28, SK header 4, IDr 8+4, AUTH 8+16, and one octet
@@ -244,7 +246,7 @@ def _link_rekeys(trackers: list[SaTracker]) -> None:
 
     With keys the SPIs were read and the link is there already; without, time and addresses decide (RFC 7296 2.18).
     """
-    rekeying: list[tuple[int, SaTracker]] = sorted(
+    rekeying = sorted(
         (
             (max(record.time_ns for record in exchange.response), sa)
             for sa in trackers
@@ -254,6 +256,10 @@ def _link_rekeys(trackers: list[SaTracker]) -> None:
         ),
         key=lambda pair: pair[0],
     )
+    places: dict[str, list[tuple[int, SaTracker]]] = {}
+    for when, candidate in rekeying:
+        for address in _addresses(candidate):
+            places.setdefault(address, []).append((when, candidate))
     for sa in trackers:
         if sa.version == 1 or sa.rekeys is not None or any(_begins(sa, each) for each in sa.exchanges):
             continue
@@ -263,21 +269,24 @@ def _link_rekeys(trackers: list[SaTracker]) -> None:
             continue
         # Message id 0 of the initiator is spent on IKE_SA_INIT unless the SA was made by CREATE_CHILD_SA; the
         # responder's first request is 0 in any SA, so there only the time speaks for a rekey.
-        found = _latest(rekeying, sa, first, None if "initiator" in openers else REKEY_WINDOW_NS)
+        found = _latest(places, sa, first, None if "initiator" in openers else REKEY_WINDOW_NS)
         if found is not None:
             sa.rekeys, sa.rekey_basis, sa.handshake_seen = found.id, "inferred", True
 
 
-def _latest(rekeying: list[tuple[int, SaTracker]], sa: SaTracker, first: int, window: int | None) -> SaTracker | None:
+def _latest(
+    places: dict[str, list[tuple[int, SaTracker]]], sa: SaTracker, first: int, window: int | None
+) -> SaTracker | None:
+    """The SA between the same addresses that was rekeyed last before ``first``."""
     addresses = _addresses(sa)
-    best = None
-    for when, candidate in rekeying:
-        if when > first:
+    rekeying = min((places.get(address, []) for address in addresses), key=len, default=[])
+    stop = bisect_right(rekeying, first, key=lambda pair: pair[0])
+    for when, candidate in reversed(rekeying[max(0, stop - MAX_LOOKED_AT) : stop]):
+        if window is not None and first - when > window:
             break
-        soon = window is None or first - when <= window
-        if candidate is not sa and soon and addresses <= _addresses(candidate):
-            best = candidate
-    return best
+        if candidate is not sa and addresses <= _addresses(candidate):
+            return candidate
+    return None
 
 
 def _addresses(sa: SaTracker) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.header import HEADER_SIZE
-from ipsecscope.timeline.sas import Basis, Exchange, MessageRecord, Opening, Outcome, Role
+from ipsecscope.timeline.sas import Basis, Exchange, MessageRecord, Outcome, Role
 
 Digest = bytes
 
@@ -121,7 +121,7 @@ class SaTracker:
     index: dict[tuple[Any, ...], ExchangeTracker] = field(default_factory=dict)
     digests: dict[Digest, ExchangeTracker] = field(default_factory=dict)
     flagless: dict[Digest, ExchangeTracker] = field(default_factory=dict)
-    openings: dict[Digest, Opening | None] = field(default_factory=dict)
+    firsts: dict[Digest, MessageRecord] = field(default_factory=dict)
     refused_spi_r: bool = False  # the responder's SPI is known from a refusal only
     rekeys: str | None = None
     rekey_basis: Basis | None = None

@@ -109,13 +109,17 @@ class Wire:
         self.frames.append((self.now, data))
         return self
 
-    def packet(self, payload: bytes, protocol: int, *, back: bool = False, after_ns: int = MILLISECOND, **more: object) -> Wire:
+    def packet(
+        self, payload: bytes, protocol: int, *, back: bool = False, after_ns: int = MILLISECOND, **more: object
+    ) -> Wire:
         self.identification += 1
         src, dst = (B, A) if back else (A, B)
         values: dict[str, object] = {"src": src, "dst": dst, "identification": self.identification}
         return self.frame(ipv4(payload, protocol, **(values | more)), after_ns)  # type: ignore[arg-type]
 
-    def udp(self, data: bytes, *, back: bool = False, port: int = 500, after_ns: int = MILLISECOND, **more: object) -> Wire:
+    def udp(
+        self, data: bytes, *, back: bool = False, port: int = 500, after_ns: int = MILLISECOND, **more: object
+    ) -> Wire:
         payload = bytes(4) + data if port == 4500 else data
         return self.packet(udp(payload, port, port), UDP, back=back, after_ns=after_ns, **more)
 
@@ -141,7 +145,7 @@ class Wire:
         return self.udp(v1(IsakmpExchangeType.IDENTITY_PROTECTION, ciphertext=secret[::-1]), back=True)
 
     def write(self, path: Path) -> Path:
-        with PcapWriter(path, link_type=self.link_type) as out:
+        with PcapWriter(path, link_type=self.link_type, force=True) as out:
             for time_ns, data in self.frames:
                 out.write(time_ns, data)
         return path
@@ -199,4 +203,3 @@ def shown(title: str, rows: Sequence[tuple[str, str]]) -> None:
     print(f"\n{title}")
     for name, text in rows:
         print(f"  {name:<8} {text}")
-

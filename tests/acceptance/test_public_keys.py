@@ -63,7 +63,13 @@ def line_of(row: dict[str, Any]) -> str:
         return ",".join((*keys, row["sk_ai"], row["sk_ar"], f'"{row["integ"]}"'))
     if "iv" in row:
         cipher = "3DES" if row["encr"].startswith("3des") else "AES_CBC"
-        fields = {"t": "ike1", "cookie_i": row["cookie_i"], "ka": row["encryption_key"], "iv": row["iv"], "encr": cipher}
+        fields = {
+            "t": "ike1",
+            "cookie_i": row["cookie_i"],
+            "ka": row["encryption_key"],
+            "iv": row["iv"],
+            "encr": cipher,
+        }
         return json.dumps(fields)
     return f"{row['cookie_i']},{row['encryption_key']}"
 

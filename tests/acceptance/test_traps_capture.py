@@ -105,21 +105,23 @@ def framed(*bodies: bytes) -> bytes:
     return b"".join((len(body) + 2).to_bytes(2, "big") + body for body in bodies)
 
 
-TCP_STREAM = b"IKETCP" + framed(
-    bytes(4) + message(IKE_SA, KE, nonce(1), spi_r=bytes(8)), esp_packet(seq=1, size=40), b"\xff"
-)
+def tcp_stream(number: int) -> bytes:
+    """A conversation of its own: an IKE message, an ESP packet and a keepalive behind the prefix."""
+    init = message(IKE_SA, KE, nonce(1), spi_i=number.to_bytes(8, "big"), spi_r=bytes(8))
+    return b"IKETCP" + framed(bytes(4) + init, esp_packet(spi=0x1000 + number, size=40), b"\xff")
 
 
 def test_trap_t17_ike_in_tcp_is_read_however_it_is_segmented(tmp_path: Path) -> None:
     """The stream in two segments, cut behind every octet: IKETCP once, the length counts itself, the keepalive is one."""
     wire = Wire()
-    for cut in range(1, len(TCP_STREAM)):
-        port = 20000 + cut
+    cuts = len(tcp_stream(1)) - 1
+    for cut in range(1, cuts + 1):
+        data, port = tcp_stream(cut), 20000 + cut
         wire.packet(tcp(b"", port, seq=999, flags=0x02), TCP)
-        wire.packet(tcp(TCP_STREAM[:cut], port, seq=1000), TCP)
-        wire.packet(tcp(TCP_STREAM[cut:], port, seq=1000 + cut), TCP)
+        wire.packet(tcp(data[:cut], port, seq=1000), TCP)
+        wire.packet(tcp(data[cut:], port, seq=1000 + cut), TCP)
     found = report(wire.write(tmp_path / "a.pcap"))
-    cuts = len(TCP_STREAM) - 1
+    assert (len(found.ike_sas), len(found.flows)) == (cuts, cuts)
     counted = (found.capture.messages.ikev2, found.capture.packets.esp, found.capture.packets.nat_keepalive)
     assert counted == (cuts, cuts, cuts)
     assert found.capture.packets.unreadable == 0
@@ -189,9 +191,7 @@ def write_pcapng(order: str, interfaces: int) -> Callable[[Wire, Path], None]:
             numbers = [out.interface(kind) for kind in kinds]
             for position, (time_ns, data) in enumerate(wire.frames):
                 number = position % interfaces
-                out.write(
-                    time_ns, data if kinds[number] == RAW else ethernet(data), interface=numbers[number]
-                )
+                out.write(time_ns, data if kinds[number] == RAW else ethernet(data), interface=numbers[number])
 
     return write
 

@@ -67,7 +67,9 @@ def test_trap_t02_interleaved_quick_modes_open_in_any_order_across_exchanges(sha
     folder = shared / "captures/lab/ikev1-multiple-children"
     frames = list(open_capture(folder / "capture.pcap").frames())
     sa = report(folder / "capture.pcap", folder / "keys.json").ike_sas[0]
-    first, second = [sorted(each.frames.request + each.frames.response) for each in sa.exchanges if each.type == "QUICK_MODE"]
+    first, second = [
+        sorted(each.frames.request + each.frames.response) for each in sa.exchanges if each.type == "QUICK_MODE"
+    ]
     order = sorted({frame.number for frame in frames} - {*first, *second})
     at = order.index(max(number for number in order if number < first[0])) + 1
     order[at:at] = [number for pair in zip(first, second, strict=True) for number in pair]
@@ -106,7 +108,7 @@ def test_trap_t12_types_stand_behind_the_doi(tmp_path: Path) -> None:
 def test_trap_t15_fragments_of_two_sas_interleaved_and_last_first_are_joined(shared: Path, tmp_path: Path) -> None:
     """Two sessions of one gateway at once, their vendor fragments mixed and each set backwards."""
     folder = shared / "captures/lab/ikev1-fragmentation"
-    frames = [each for each in open_capture(folder / "capture.pcap").frames()]
+    frames = list(open_capture(folder / "capture.pcap").frames())
     alone = report(folder / "capture.pcap", folder / "keys.json")
     (sa,) = alone.ike_sas
     whole = [each for each in sa.exchanges[0].messages if len(each.frames) > 1]
@@ -123,7 +125,9 @@ def test_trap_t15_fragments_of_two_sas_interleaved_and_last_first_are_joined(sha
         wire.frame(data).frame(data.replace(cookies[0], b"\x55" * 8).replace(cookies[1], b"\x66" * 8))
     found = report(wire.write(tmp_path / "a.pcap"), folder / "keys.json")
     mine, other = found.ike_sas
-    assert [each.payloads for each in mine.exchanges[0].messages] == [each.payloads for each in sa.exchanges[0].messages]
+    assert [each.payloads for each in mine.exchanges[0].messages] == [
+        each.payloads for each in sa.exchanges[0].messages
+    ]
     assert sum(each.opened for each in mine.exchanges) == sum(each.opened for each in sa.exchanges)
     assert sorted(each.octets for each in other.exchanges[0].messages) == sorted(
         each.octets for each in sa.exchanges[0].messages

@@ -162,7 +162,10 @@ def test_trap_t20_keys_of_every_length_end_in_a_line_or_a_refusal(tmp_path: Path
         assert run.returncode in (0, 3), run.stderr[-400:]
         assert "Traceback" not in run.stderr
         assert "internal fault" not in run.stderr
-    assert "keys:1: " in analysed(path, "--keys", table(tmp_path / "keys", ("AES-CBC [RFC3602]", bytes(5), "NULL", b""))).stderr
+    assert (
+        "keys:1: "
+        in analysed(path, "--keys", table(tmp_path / "keys", ("AES-CBC [RFC3602]", bytes(5), "NULL", b""))).stderr
+    )
 
 
 def test_trap_t21_gcm_rows_of_strongswan_with_any_128_bit_are_read(shared: Path) -> None:
@@ -231,7 +234,9 @@ def test_trap_t25_roll_over_without_extended_sequence_numbers_is_a_fault(tmp_pat
     assert codes(report(path))["ESP-003"].confidence == "possible"
 
 
-@pytest.mark.parametrize("scenario", ["xfrm-ikev2-ah-transport", "xfrm-ikev2-ah-transport-v6", "xfrm-manual-ah-tunnel-sha256"])
+@pytest.mark.parametrize(
+    "scenario", ["xfrm-ikev2-ah-transport", "xfrm-ikev2-ah-transport-v6", "xfrm-manual-ah-tunnel-sha256"]
+)
 def test_trap_t41_ah_is_verified_with_its_mutable_fields_zeroed(shared: Path, tmp_path: Path, scenario: str) -> None:
     """TTL, TOS and DF may change on the way; an address may not."""
     folder = shared / "captures/lab" / scenario
@@ -258,7 +263,9 @@ def test_trap_t41_ah_is_verified_with_its_mutable_fields_zeroed(shared: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("scenario", "protocol"), [("xfrm-ikev2-esp-null-gmac", "ICMP"), ("xfrm-ikev2-ipcomp", "IPCOMP")], ids=["gmac", "ipcomp"]
+    ("scenario", "protocol"),
+    [("xfrm-ikev2-esp-null-gmac", "ICMP"), ("xfrm-ikev2-ipcomp", "IPCOMP")],
+    ids=["gmac", "ipcomp"],
 )
 def test_trap_t42_t43_null_with_gmac_and_ipcomp_inside_esp_are_classified(
     shared: Path, scenario: str, protocol: str

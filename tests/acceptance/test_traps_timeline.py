@@ -133,7 +133,9 @@ def test_trap_t30_auth_method_65001_is_xauth_where_no_vendor_says_otherwise(shar
     assert (sa.auth.initiator, sa.auth.responder) == ("XAUTH", "PSK")
 
 
-@pytest.mark.parametrize(("vendor", "name"), [(STRONGSWAN, "USE_BEET_MODE"), (b"", "UNKNOWN_40961")], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    ("vendor", "name"), [(STRONGSWAN, "USE_BEET_MODE"), (b"", "UNKNOWN_40961")], ids=["known", "unknown"]
+)
 def test_trap_t31_private_notify_40961_is_named_by_the_vendor(tmp_path: Path, vendor: bytes, name: str) -> None:
     """BEET mode where strongSwan's Vendor ID was seen; a number where nobody said who is talking."""
     bodies = (ikev2.VendorId(data=vendor),) if vendor else ()
@@ -149,7 +151,9 @@ def test_trap_t31_private_notify_40961_is_named_by_the_vendor(tmp_path: Path, ve
 )
 @pytest.mark.parametrize("version", [0x10, 0x20], ids=["v1", "v2"])
 def test_trap_t34_hostile_payload_lengths_end_in_notes(tmp_path: Path, data: bytes, version: int) -> None:
-    whole = message(next_payload=33 if version == 0x20 else 13, spi_r=bytes(8), version=version, kind=34 if version == 0x20 else 2)
+    whole = message(
+        next_payload=33 if version == 0x20 else 13, spi_r=bytes(8), version=version, kind=34 if version == 0x20 else 2
+    )
     head = whole[:24] + (28 + len(data)).to_bytes(4, "big")
     path = Wire().udp(head + data).write(tmp_path / "a.pcap")
     found = report(path)
@@ -191,7 +195,9 @@ def test_trap_t35_json_has_no_duplicate_keys(shared: Path, scenario: str) -> Non
 
 @pytest.mark.parametrize("version", [0x21, 0x30, 0x11], ids=["minor", "major-3", "v1-minor"])
 def test_trap_t37_other_versions_and_odd_lengths_are_read_and_said(tmp_path: Path, version: int) -> None:
-    wire = Wire().udp(message(IKE_SA, nonce(1, size=17), spi_r=bytes(8), version=version, kind=34 if version >= 0x20 else 2))
+    wire = Wire().udp(
+        message(IKE_SA, nonce(1, size=17), spi_r=bytes(8), version=version, kind=34 if version >= 0x20 else 2)
+    )
     wire.udp(message(notify(NotifyType.INVALID_MAJOR_VERSION, b"\x20"), flags=0x20), back=True)
     found = report(wire.write(tmp_path / "a.pcap"))
     assert "header.version" in {note.kind for note in found.notes}

@@ -21,8 +21,9 @@ from ipsecscope.dissect.natt import KEEPALIVE, UdpContent, classify
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.peers.packets import Udp, split
 from ipsecscope.peers.scenarios import BY_NAME, SCENARIOS, Generated, generate
+from ipsecscope.peers.scenarios_ikev2 import IKEV2_SCENARIOS
 
-NAMES = [scenario.name for scenario in SCENARIOS]
+NAMES = [scenario.name for scenario in IKEV2_SCENARIOS]
 SLOW = {"ikev2-rsa", "ikev2-rsa-pss", "ikev2-fragments-dropped"}  # their RSA keys are made anew each time
 DAMAGED = {"ikev2-damaged-icv"}
 MALFORMED = {"ikev2-malformed"}

@@ -54,6 +54,8 @@ def stop_of(sa: IkeSa) -> Stop | None:
     exchange = phase_1(sa)
     if exchange is None or (sa.established_ns is not None and sa.basis == "observed"):
         return None
+    if sa.child_sas:  # phase 2 followed, so it ended nowhere
+        return None
     proof = [each for each in copies(exchange, "initiator") if each.encrypted]
     answers = [each for each in exchange.response if each.encrypted]
     if not proof or answers:

@@ -232,7 +232,7 @@ class Ikev1Peer(Register):
         received = Received(header=header, payloads=message.payloads, plaintext=data, path=path)
         refusal = phase1.screen(received, self.config)
         if refusal is not None:
-            self._refuse(received, refusal)
+            self._refuse(received, refusal, now)
             return
         if not self.has_room(path):
             self._count("first messages beyond the limits")
@@ -243,7 +243,7 @@ class Ikev1Peer(Register):
         sa.remember(data, sa.phase_1)
         sa.take(MAIN_SA if kind == ExchangeType.IDENTITY_PROTECTION else AGGRESSIVE_SA, received, now)
 
-    def _refuse(self, received: Received, kind: NotifyType) -> None:
+    def _refuse(self, received: Received, kind: NotifyType, now: Instant) -> None:
         """Refuse a first message without keeping anything: one answer, smaller than the question."""
         self._count(f"first messages refused: {kind}")
         if not self.config.answers_offers or self.config.faults.unknown_to_others:
@@ -256,6 +256,17 @@ class Ikev1Peer(Register):
         marker = NON_ESP_MARKER if received.path.local.port == self.config.nat_port else b""
         story = notation(header, payloads) + ". Responder: refuses without keeping anything"
         self.mailbox.post(marker + data, received.path, story)
+        group_id = "_".join(cookie.hex() for cookie in cookies)
+        self.mailbox.emit(
+            events.MessageSent(
+                time_ns=now,
+                group_id=group_id,
+                vantage="responder",
+                exchange=str(ExchangeType.INFORMATIONAL),
+                message_id=message_id,
+                sender="responder",
+            )
+        )
 
     def _open(self, sa: IsakmpSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
         header = message.header

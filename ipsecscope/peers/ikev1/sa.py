@@ -231,8 +231,8 @@ class IsakmpSa:
         talk.story = notation(header, payloads) + (f". {self.role.capitalize()}: {why}" if why else "")
         talk.header, talk.sent, talk.answers = header, self._cut(data, header), talk.received
         talk.repeats = talk.tries = 0
-        self._announce(events.MessageSent, talk, now)
         self._post(talk.sent, talk.story)
+        self._announce(events.MessageSent, talk, now)
         talk.interval = self.config.patience.retransmit_after
         if expects_answer and talk.interval:
             self.set_timer(talk.timer, now + talk.interval)
@@ -247,8 +247,7 @@ class IsakmpSa:
 
     def _post(self, datagrams: tuple[bytes, ...], story: str) -> None:
         self._sent_count += 1
-        silent_after = self.config.faults.silent_after
-        if silent_after and self._sent_count > silent_after:
+        if self._is_silent:
             self.count("kept silent")
             return
         marker = NON_ESP_MARKER if self.path.local.port == self.config.nat_port else b""
@@ -256,7 +255,15 @@ class IsakmpSa:
             part = f"fragment {number} of {len(datagrams)}: " if len(datagrams) > 1 else ""
             self.owner.mailbox.post(marker + data, self.path, part + story)
 
+    @property
+    def _is_silent(self) -> bool:
+        """Whether the fault of falling silent held the latest message back."""
+        silent_after = self.config.faults.silent_after
+        return bool(silent_after) and self._sent_count > silent_after
+
     def _announce(self, kind: type[events.MessageEvent], talk: Talk, now: Instant) -> None:
+        if self._is_silent:
+            return
         name = str(talk.exchange_type)
         self.say(kind, now, exchange=name, message_id=talk.message_id, sender=self.role)
 
@@ -267,8 +274,8 @@ class IsakmpSa:
             return False
         talk.tries += 1
         talk.interval = round(talk.interval * patience.factor)
-        self._announce(events.MessageRetransmitted, talk, now)
         self._post(talk.sent, f"retransmission {talk.tries} of {talk.story}")
+        self._announce(events.MessageRetransmitted, talk, now)
         self.set_timer(talk.timer, now + talk.interval)
         return True
 
@@ -296,8 +303,8 @@ class IsakmpSa:
         if not is_answer or talk.timer in self.timers or talk.repeats >= MAX_REPEATS:
             return
         talk.repeats += 1
-        self._announce(events.MessageRetransmitted, talk, now)
         self._post(talk.sent, f"repeated, for its request came again: {talk.story}")
+        self._announce(events.MessageRetransmitted, talk, now)
 
     # -- outcomes -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""The declared scenarios of IKEv1, among them the bundles of AH and ESP; each is one row."""
+
+from __future__ import annotations
+
+from ipsecscope.decrypt.secret import Secret
+from ipsecscope.peers.config import Mode, Patience, Pool
+from ipsecscope.peers.elements import Filter
+from ipsecscope.peers.entropy import SECOND, Instant
+from ipsecscope.peers.ikev1.config import (
+    Ikev1Faults,
+    NatTraversal,
+    PhaseOneMode,
+    PhaseOneOffer,
+    PhaseTwoOffer,
+    Unity,
+    UnreadableAnswer,
+)
+from ipsecscope.peers.scenario import (
+    INSIDE,
+    LEFT,
+    RIGHT,
+    RIGHT_HOST,
+    Changes,
+    Ikev1Stage,
+    Scenario,
+    behind,
+    nat,
+)
+from ipsecscope.peers.selectors import parse_selector
+
+
+def rekey_child(stage: Ikev1Stage, now: Instant) -> None:
+    """The initiator replaces its phase 2 SAs."""
+    sa = stage.initiator.sas[-1]
+    stage.initiator.rekey_child(sa, sa.children[-1], now)
+
+
+def check_alive(stage: Ikev1Stage, now: Instant) -> None:
+    """The initiator asks whether the responder is there (RFC 3706)."""
+    stage.initiator.check_alive(stage.initiator.sas[-1], now)
+
+
+def close(stage: Ikev1Stage, now: Instant) -> None:
+    """The initiator deletes its phase 2 SAs and the ISAKMP SA."""
+    stage.initiator.close(stage.initiator.sas[-1], now)
+
+
+_AGGRESSIVE: Changes = {"mode": PhaseOneMode.AGGRESSIVE}
+_TRANSPORT: Changes = {
+    "child_mode": Mode.TRANSPORT,
+    "phase_2": (PhaseTwoOffer.parse("AES_CBC-256 HMAC_SHA2_256_128 + AH HMAC_SHA2_256_128"),),
+}
+_TUNNEL: Changes = {**_TRANSPORT, "child_mode": Mode.TUNNEL}
+_LEFT_ALONE, _RIGHT_ALONE = parse_selector(f"{LEFT}/32"), parse_selector(f"{RIGHT}/32")
+_PFS = PhaseTwoOffer.parse("AES_CBC-256 HMAC_SHA2_256_128 MODP_2048")
+
+IKEV1_SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        name="ikev1-main-mode",
+        title="IKEv1 main mode with a pre-shared key, quick mode, pings in ESP, a DPD, the end",
+        version=1,
+        steps=((4, check_alive), (3, close)),
+        pings=4,
+        lasts=2,
+    ),
+    Scenario(
+        name="ikev1-aggressive-mode",
+        title="IKEv1 aggressive mode with a pre-shared key, quick mode, pings in ESP, a DPD, the end",
+        version=1,
+        both=_AGGRESSIVE,
+        steps=((4, check_alive), (3, close)),
+        pings=4,
+        lasts=2,
+    ),
+    Scenario(
+        name="ah-esp-transport",
+        title="AH around ESP in transport mode between two hosts: one quick mode, two SAs each way (RFC 2401 4.3)",
+        version=1,
+        left={"local_ts": (_LEFT_ALONE,), "remote_ts": (_RIGHT_ALONE,)},
+        right={"local_ts": (_RIGHT_ALONE,), "remote_ts": (_LEFT_ALONE,)},
+        both=_TRANSPORT,
+        hosts=(LEFT, RIGHT),
+        pings=4,
+    ),
+    Scenario(
+        name="ah-esp-tunnel",
+        title="AH around ESP in tunnel mode: one quick mode, two SAs each way (RFC 2401 4.3)",
+        version=1,
+        both=_TUNNEL,
+        pings=4,
+    ),
+    Scenario(
+        name="ikev1-pfs",
+        title="IKEv1 quick mode with perfect forward secrecy, and its rekeying",
+        version=1,
+        both={"phase_2": (_PFS,)},
+        steps=((3.5, rekey_child), (4.5, close)),
+        pings=6,
+        lasts=2,
+    ),
+    Scenario(
+        name="ikev1-nat",
+        title="a NAT in front of the initiator: main mode floats to port 4500, ESP in UDP (RFC 3947)",
+        version=1,
+        left={"address": INSIDE},
+        network=nat(),
+        pings=4,
+    ),
+    Scenario(
+        name="ikev1-nat-draft",
+        title="NAT traversal by the numbers of draft-ietf-ipsec-nat-t-ike-02 in aggressive mode",
+        version=1,
+        left={"address": INSIDE},
+        both={**_AGGRESSIVE, "nat_traversal": (NatTraversal.DRAFT_02N,)},
+        network=nat(),
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-xauth",
+        title="a road warrior: main mode, XAUTH, an address by mode configuration, Cisco Unity attributes",
+        version=1,
+        left={"user": "alice", "password": Secret(b"wonderland"), "request_config": True, "local_ts": ()},
+        right={
+            "users": (("alice", Secret(b"wonderland")),),
+            "pool": Pool(("10.3.0.1",), ("10.2.0.53",)),
+            "unity": Unity(banner="Welcome", default_domain="example", split_include=("10.2.0.0/16",)),
+            "remote_ts": (),
+        },
+        both={"xauth": True},
+        hosts=("10.3.0.1", RIGHT_HOST),
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-xauth-wrong-password",
+        title="XAUTH with a wrong password",
+        version=1,
+        left={"user": "alice", "password": Secret(b"looking-glass"), "request_config": True, "local_ts": ()},
+        right={
+            "users": (("alice", Secret(b"wonderland")),),
+            "pool": Pool(("10.3.0.1",), ("10.2.0.53",)),
+            "remote_ts": (),
+        },
+        both={"xauth": True},
+    ),
+    Scenario(
+        name="ikev1-wrong-psk",
+        title="main mode with pre-shared keys that differ: the responder cannot read message 5",
+        version=1,
+        right={"psk": Secret(b"incorrect horse battery staple"), "unreadable_answer": UnreadableAnswer.CLEAR},
+        lasts=70,
+    ),
+    Scenario(
+        name="ikev1-no-proposal",
+        title="nothing that the initiator offers for phase 1 suits the responder",
+        version=1,
+        left={"phase_1": (PhaseOneOffer.parse("3DES SHA1 MODP_1024"),)},
+        lasts=70,
+    ),
+    Scenario(
+        name="ikev1-child-no-proposal",
+        title="the ISAKMP SA stands, but the proposals of quick mode differ",
+        version=1,
+        right={"phase_2": (PhaseTwoOffer.parse("AES_CBC-128 HMAC_SHA1_96"),)},
+    ),
+    Scenario(
+        name="ikev1-pfs-mismatch",
+        title="perfect forward secrecy on the side of the responder only",
+        version=1,
+        right={"phase_2": (_PFS,)},
+    ),
+    Scenario(
+        name="ikev1-ts-mismatch",
+        title="the ISAKMP SA stands, but the phase 2 identities differ",
+        version=1,
+        right={"remote_ts": (parse_selector("10.9.0.0/16"),)},
+    ),
+    Scenario(
+        name="ikev1-no-answer",
+        title="nobody answers main mode: a filter drops UDP port 500",
+        version=1,
+        network=behind(lambda _: Filter(ports=[500])),
+        lasts=70,
+    ),
+    Scenario(
+        name="ikev1-dead-peer",
+        title="the responder falls silent after quick mode; DPD finds out (RFC 3706)",
+        version=1,
+        left={"patience": Patience(dpd_after=10 * SECOND, retransmissions=3)},
+        right={"faults": Ikev1Faults(silent_after=4)},
+        lasts=60,
+    ),
+)
