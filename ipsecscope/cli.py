@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy: no thread pool for 
 import typer
 
 from ipsecscope.cli_generate import register as register_generate
+from ipsecscope.cli_keys import read_key_files
 from ipsecscope.cli_keys import register as register_keys
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ IkePorts = Annotated[
 Keys = Annotated[
     list[Path] | None,
     typer.Option(
-        "--keys", "-k", help="A file with key material in any known form; repeat for several.", metavar="FILE"
+        "--keys",
+        "-k",
+        help="A file with key material in any known form, or env:NAME for an environment variable; repeat for several.",
+        metavar="FILE",
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
@@ -176,23 +180,10 @@ def _key_ring(paths: list[Path]) -> tuple[KeyRing | None, bool]:
     """The keys of some files, and whether something in them could not be used (which is said)."""
     if not paths:
         return None, False
-    from ipsecscope.decrypt.keylogs import read_keys
     from ipsecscope.decrypt.keyring import KeyRing
 
-    ring, problems = KeyRing(), False
-    for path in paths:
-        try:
-            file = read_keys(path)
-        except OSError as error:
-            _fail(f"{path}: {error.strerror or error}")
-        for problem in file.problems:
-            _complain(str(problem))
-        for note in file.notes:
-            _complain(str(note))
-        problems |= bool(file.problems)
-        for record in file.records:
-            ring.add(record)
-    return ring, problems
+    records, problems = read_key_files(paths)
+    return KeyRing(records), problems
 
 
 @app.command(

@@ -23,7 +23,10 @@ CaptureFiles = Annotated[
 KeyFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        "--keys", "-k", help="A file with key material in any known form; repeat for several.", metavar="FILE"
+        "--keys",
+        "-k",
+        help="A file with key material in any known form, or env:NAME for an environment variable; repeat for several.",
+        metavar="FILE",
     ),
 ]
 IkePorts = Annotated[

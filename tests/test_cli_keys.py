@@ -189,6 +189,7 @@ def test_key_file_that_cannot_be_read_is_one_line(folder: Path, name: str) -> No
 def test_keys_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNNEL_KEYS", (folder / "keys.jsonl").read_text())
     assert run("export", "tunnel.pcapng", "-k", "env:TUNNEL_KEYS", "--inner", "inner").code == OK
+    assert all(flow["opened"] == flow["packets"] for flow in flows("env:TUNNEL_KEYS"))
     monkeypatch.setenv("TUNNEL_KEYS", BAD_LINES["unknown suite"][0])
     assert "env:TUNNEL_KEYS:1: " in run("keys", "convert", "env:TUNNEL_KEYS", "out", "--to", "esp_sa").err
     monkeypatch.delenv("TUNNEL_KEYS")
@@ -227,11 +228,17 @@ def test_export_without_keys_writes_an_empty_capture_and_says_why(folder: Path) 
 
 
 def test_export_reads_and_writes_pipes(folder: Path) -> None:
-    command = f"{sys.executable} -m ipsecscope export - -k keys.jsonl --inner - < tunnel.pcapng > inner.pcapng"
+    program = f"{sys.executable} -m ipsecscope export"
+    commands = (
+        f"{program} - -k keys.jsonl --decrypted - < tunnel.pcapng > one",
+        f"mkfifo pipe; cat tunnel.pcapng > pipe & {program} pipe -k keys.jsonl --decrypted two",
+    )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(["/bin/sh", "-c", command], cwd=folder, env=env, check=True)
-    run("export", "tunnel.pcapng", "-k", "keys.jsonl", "--inner", "same.pcapng")
-    assert (folder / "inner.pcapng").read_bytes() == (folder / "same.pcapng").read_bytes()
+    for command in commands:
+        subprocess.run(["/bin/sh", "-c", command], cwd=folder, env=env, check=True, timeout=60)
+    run("export", "tunnel.pcapng", "-k", "keys.jsonl", "--decrypted", "same")
+    for name in ("one", "two"):
+        assert (folder / name).read_bytes() == (folder / "same").read_bytes()
 
 
 # -- keys convert -------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def export(
         NoCaptureError: no capture can be used; then nothing is written.
         OSError: an output exists, is an input or cannot be written.
     """
-    paths = [kept_copy(name) if name == "-" else name for name in files]
+    paths = [kept_copy(name) if name == "-" or Path(name).is_fifo() else name for name in files]
     taken = [*files, *inputs, *_names(paths)]
     with ExitStack() as stack:
         writers = {}
