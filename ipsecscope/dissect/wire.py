@@ -28,7 +28,6 @@ import msgspec
 from ipsecscope.dissect.codepoints import CodePoint
 
 MAX_ITEMS = 1024  # substructures of one kind in one array (proposals, transforms, attributes, selectors)
-MAX_NESTING = 8  # structures inside structures: the deepest the RFCs need is 4
 
 
 class WireError(Exception):
