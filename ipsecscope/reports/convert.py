@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -21,19 +20,8 @@ from ipsecscope.decrypt.keylogs.exporters import (
     write_wireshark_profile,
 )
 from ipsecscope.decrypt.keys import IkeV1Keys, IkeV2Keys, KeyRecord, Problem, SaKeys
+from ipsecscope.reports.key_forms import KeyForm
 from ipsecscope.timeline.proven_keys import FORMAT as DERIVED
-
-
-class KeyForm(StrEnum):
-    """Forms in which keys are written."""
-
-    ipsecscope = "ipsecscope"
-    wireshark_profile = "wireshark-profile"
-    esp_sa = "esp_sa"
-    ikev2_decryption_table = "ikev2_decryption_table"
-    ikev1_decryption_table = "ikev1_decryption_table"
-    tcpdump = "tcpdump"
-    esps = "esps"
 
 
 class Converted(msgspec.Struct, frozen=True):

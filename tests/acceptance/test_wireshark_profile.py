@@ -16,7 +16,8 @@ from conftest import SHARED
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import KeyRecord, SaKeys
-from ipsecscope.reports.convert import KeyForm, convert
+from ipsecscope.reports.convert import convert
+from ipsecscope.reports.key_forms import KeyForm
 from ipsecscope.timeline.analysis import Analysis, analyze
 
 LAB = SHARED / "captures" / "lab"

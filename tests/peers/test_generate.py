@@ -11,7 +11,7 @@ import typer
 from conftest import ROOT
 from typer.testing import CliRunner
 
-from ipsecscope.cli_generate import register, require_free, write
+from ipsecscope.cli.generate import register, require_free, write
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import KeyRecord, SaKeys

@@ -1,4 +1,4 @@
-"""The command ``generate``; ``register`` adds it to the application of ``cli.py``."""
+"""The command ``generate``; ``register`` adds it to the application."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ipsecscope.cli.console import OK, fail, writing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ipsecscope.peers.scenario import Scenario
-
-OK, UNUSABLE = 0, 2
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,6 @@ def generate(
     Each scenario makes three files: NAME.pcapng with a comment on every packet, NAME.keys with test keys, and
     NAME.expected.json with what both peers said happened.
     """
-    from ipsecscope.cli import _fail
     from ipsecscope.peers.scenarios import SCENARIOS
 
     if listed:
@@ -52,11 +51,11 @@ def generate(
             typer.echo(f"{scenario.name:<{width}}  {scenario.title}")
         raise typer.Exit(OK)
     if everything and names:
-        _fail("give names or --all, not both")
+        fail("give names or --all, not both")
     if not everything and not names:
-        _fail("generate what? Give names, --all or --list")
+        fail("generate what? Give names, --all or --list")
     if output is None:
-        _fail("where to? Give a folder with --output")
+        fail("where to? Give a folder with --output")
     _write_all(SCENARIOS if everything else _named(names or []), output, seed, force=force)
 
 
@@ -64,29 +63,27 @@ def _named(names: list[str]) -> list[Scenario]:
     """The scenarios of these names, each once; ends the program for a name that is none."""
     import difflib
 
-    from ipsecscope.cli import _fail
     from ipsecscope.peers.scenarios import BY_NAME
 
     for name in names:
         if name not in BY_NAME:
             near = difflib.get_close_matches(name, BY_NAME, n=3)
-            _fail(f"no scenario is called {name}" + (f"; near it: {', '.join(near)}" if near else "; see --list"))
+            fail(f"no scenario is called {name}" + (f"; near it: {', '.join(near)}" if near else "; see --list"))
     return [BY_NAME[name] for name in dict.fromkeys(names)]
 
 
 def _write_all(scenarios: Iterable[Scenario], folder: Path, seed: int, *, force: bool) -> None:
-    from ipsecscope.cli import _fail, _writing
     from ipsecscope.peers.generating import files_of
     from ipsecscope.peers.scenario import play
 
     chosen = list(scenarios)
-    with _writing():
+    with writing():
         folder.mkdir(parents=True, exist_ok=True)
         if not force:
             try:
                 require_free(folder, [scenario.name for scenario in chosen])
             except FileExistsError as error:
-                _fail(f"{error}: exists; --force overwrites it")
+                fail(f"{error}: exists; --force overwrites it")
         for scenario in chosen:
             generated = play(scenario, seed)
             for path in write(files_of(generated), folder, force=force):

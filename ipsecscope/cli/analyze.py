@@ -1,0 +1,91 @@
+"""The command ``analyze``; ``register`` adds it to the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ipsecscope.cli.console import FINDINGS, INTERNAL, OK, PARTIAL, UNUSABLE, Progress, complain, writing
+from ipsecscope.cli.options import Files, Force, IkePorts, Keys, Output, Width, key_ring
+
+if TYPE_CHECKING:
+    from ipsecscope.reports.document import Finding, Note
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the application."""
+    app.command(
+        epilog="Examples:  ipsecscope analyze tunnel.pcap  |  ipsecscope analyze *.pcapng --format json -o report.json  |  "
+        "tcpdump -w - udp port 500 | ipsecscope analyze -"
+    )(analyze)
+
+
+class Format(StrEnum):
+    """Output formats of analyze."""
+
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+
+
+class Level(StrEnum):
+    """Severities of findings, the worst first."""
+
+    critical = "critical"
+    high = "high"
+    medium = "medium"
+    low = "low"
+    info = "info"
+
+
+def analyze(
+    files: Files,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to write the report.")] = Format.text,  # noqa: A002
+    keys: Keys = None,
+    output: Output = None,
+    force: Force = False,
+    ike_port: IkePorts = None,
+    width: Width = None,
+    fail_on: Annotated[
+        Level | None, typer.Option("--fail-on", help="Exit with 1 when a finding is at least this severe.")
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", help="Only these findings: codes, groups or slugs.", metavar="CODE")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="Not these findings.", metavar="CODE")] = None,
+) -> None:
+    """Report every exchange, SA and flow in some captures, and what is wrong with them."""
+    from ipsecscope.diagnose.engine import diagnose
+    from ipsecscope.reports.assemble import assemble
+    from ipsecscope.reports.writing import open_output, write_report
+    from ipsecscope.timeline.analysis import analyze as analyze_captures
+
+    ring, problems = key_ring(keys or [])
+    with Progress() as progress:
+        analysis = analyze_captures(files, ike_ports=frozenset(ike_port or ()), ring=ring, progress=progress)
+    for failure in analysis.errors:
+        complain(str(failure))
+    if not analysis.files:
+        raise typer.Exit(UNUSABLE)
+    report = assemble(analysis, diagnose(analysis, select=select or (), ignore=ignore or ()))
+    inputs = [*(facts.name for facts in analysis.files), *files, *map(str, keys or ())]
+    with writing(), open_output(output, force=force, inputs=inputs) as out:
+        write_report(report, analysis, format.value, out, width=width)
+    failed = fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings)
+    raise typer.Exit(_exit_code(report.notes, failed=failed, partial=bool(analysis.errors) or problems))
+
+
+def _is_at_least(finding: Finding, level: Level) -> bool:
+    order = [each.value for each in Level]
+    return finding.suppressed_by is None and order.index(finding.severity) <= order.index(level.value)
+
+
+def _exit_code(notes: Iterable[Note], *, failed: bool, partial: bool) -> int:
+    if any(note.kind == "internal.dissector-bug" for note in notes):
+        return INTERNAL
+    if failed:
+        return FINDINGS
+    return PARTIAL if partial else OK
