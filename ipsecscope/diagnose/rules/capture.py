@@ -115,7 +115,7 @@ def _is_fragmented(records: tuple[object, ...]) -> bool:
     confirm="Restart the tunnel while capturing.",
     fix="Start the capture first, or keep a ring buffer (tcpdump -C -W).",
 )
-def capture_starts_mid_session(analysis: Analysis, view: View) -> Iterator[Found]:
+def capture_starts_mid_session(analysis: Analysis) -> Iterator[Found]:
     """SAs whose birth was not recorded."""
     late = [sa for sa in analysis.ike_sas if not sa.handshake_seen and sa.rekeys is None]
     known = {flow.spi for flow in analysis.flows if flow.id in analysis.bindings}
@@ -129,7 +129,6 @@ def capture_starts_mid_session(analysis: Analysis, view: View) -> Iterator[Found
         said.append(f"{counted(len(late), 'IKE SA')} ({frames(first)})")
     if orphans:
         said.append(f"{counted(len(orphans), 'ESP or AH flow')} (first in {frames([f.first_frame for f in orphans])})")
-    del view
     yield Found(
         confidence=CERTAIN if late or grown else LIKELY,
         summary=f"{' and '.join(said)} existed before the capture began, or were keyed without IKE: "

@@ -9,29 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipsecscope.diagnose import evidence, sizes
-from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, Found, rule
+from ipsecscope.diagnose.rules.quick_mode import complaint_about
+from ipsecscope.diagnose.rules.renewal import refused_creations
 from ipsecscope.diagnose.view import (
     View,
-    copies,
     error_of,
     exchanges_of,
     has_notify,
     is_open,
-    rounds,
 )
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
-from ipsecscope.dissect import ikev1, ikev2
-from ipsecscope.dissect.ikev2.public_values import SIZES
-from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ipsecscope.dissect import ikev2
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
-from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.contents import first
-from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role
+from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
-REACTION_NS = 3 * NANOSECONDS // 2  # a refusal of quick mode comes within this time
 IDLE_NS = 60 * NANOSECONDS
 STORM = 5
-
 CLASS_CAUSES = (
     "the networks (traffic selectors) differ: TS_UNACCEPTABLE",
     "the ESP algorithms differ: NO_PROPOSAL_CHOSEN",
@@ -151,351 +147,6 @@ def ts_unacceptable(sa: IkeSa) -> Iterator[Found]:
             ),
             config={"swanctl": f"hint: the responder needs local_ts and remote_ts that cover {text}"} if text else {},
         )
-
-
-@rule(
-    "PH2-003",
-    "v1-qm-no-proposal",
-    CRITICAL,
-    title="IKEv1 phase 1 is up, but quick mode is refused",
-    means="The peer refused the tunnel: algorithms, networks (proxy identities) or perfect forward secrecy differ.",
-    detect="The first message of quick mode, then at once an informational from the other side, and no second message.",
-    look_alikes={
-        "PH2-004": "INVALID-ID-INFORMATION has the same size: only keys or the log tell",
-        "PH2-005": "no answer at all",
-        "LIFE-008": "a Delete comes after a working tunnel",
-    },
-    causes=(
-        "the networks (proxy identities, crypto ACLs) are no mirror image",
-        "the ESP algorithms differ",
-        "PFS: one side wants a key exchange or another group in quick mode",
-        "tunnel and transport mode",
-    ),
-    confirm="The responder's log: 'proposal not supported', 'proxy identities not supported'; or IKE keys for this capture.",
-    fix="Make transform set, PFS group and networks agree.",
-    swanctl="children.NAME { esp_proposals = aes256-sha256-modp2048; local_ts = OWN; remote_ts = THEIRS }",
-    ios="crypto map M 10 / set transform-set TS / set pfs group14 / match address VPN (mirror image)",
-    rfc=("RFC 2409 5.5", "RFC 2408 3.14.1"),
-    suppressed_by=("PH2-004",),
-)
-def v1_qm_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
-    """Quick mode and a complaint at once."""
-    for exchange in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE):
-        complaint = _complaint(sa, exchange)
-        if sa.version != 1 or complaint is None:
-            continue
-        error = error_of([complaint])
-        if error == IsakmpNotifyType.INVALID_ID_INFORMATION or (is_open(complaint) and error is None):
-            continue
-        inner = view.inner(sa, [complaint])
-        fits = inner is not None and inner.may_be(*sizes.v1_refusal_sizes(sa.suite))
-        pfs = _carries_key_exchange(sa, exchange, view)
-        groups = (
-            f" Its first message has room for a key exchange ({pfs}): perfect forward secrecy is asked for."
-            if pfs
-            else ""
-        )
-        causes = ("PFS: one side wants a key exchange in quick mode, the other none or another group",) if pfs else ()
-        yield Found(
-            confidence=CERTAIN if error is not None else LIKELY if fits else POSSIBLE,
-            summary=f"{complaint.datagram.src} refused {complaint.datagram.dst}'s tunnel (quick mode, {frames(exchange.request)}) "
-            f"{seconds(complaint.time_ns - exchange.request[0].time_ns)} later{f' with {error}' if error is not None else ''} "
-            f"({frames([complaint])}); phase 1 is up.{groups}",
-            evidence=(*evidence.errors(complaint), *evidence.messages((*exchange.request, complaint))),
-            equation=None if inner is None or error is not None else inner.equation,
-            causes=(*causes, *_V1_CAUSES) if causes else (),
-        )
-        return
-
-
-_V1_CAUSES = (
-    "the networks (proxy identities, crypto ACLs) are no mirror image",
-    "the ESP algorithms differ",
-    "tunnel and transport mode",
-)
-
-
-def _complaint(sa: IkeSa, exchange: Exchange) -> MessageRecord | None:
-    """The informational that the other side sent at once behind an unanswered first message of quick mode."""
-    if exchange.response or not exchange.request:
-        return None
-    asked = exchange.request[0]
-    found = [
-        record
-        for each in exchanges_of(sa, IsakmpExchangeType.INFORMATIONAL)
-        for record in (*each.request, *each.response)
-        if record.sender != asked.sender and 0 <= record.time_ns - asked.time_ns <= REACTION_NS
-    ]
-    return min(found, key=lambda record: record.number, default=None)
-
-
-def _carries_key_exchange(sa: IkeSa, exchange: Exchange, view: View) -> str:
-    """The groups whose KE payload would explain the size of a first message of quick mode; empty when none is there."""
-    if any(is_open(record) for record in exchange.request):
-        return "read" if any(first(r.payloads, ikev1.KeyExchange) is not None for r in exchange.request) else ""
-    inner = view.inner(sa, exchange.request[-1:])
-    if inner is None:
-        return ""
-    # HASH, SA with one to four transforms, nonce and two subnet identities take up the rest (RFC 2409 5.5).
-    rest = sizes.v1_hash(sa.suite) + 12 + 12 + 24 + 20 + 24
-    spare = inner.high - rest
-    fitting = [method for method in _V1_GROUPS if 0 <= spare - (sizes.key_exchange(method) or 0) <= 96]
-    return ", ".join(str(method) for method in fitting)
-
-
-_V1_GROUPS = (
-    KeyExchangeMethod.MODP_1536,
-    KeyExchangeMethod.MODP_2048,
-    KeyExchangeMethod.MODP_3072,
-    KeyExchangeMethod.MODP_4096,
-)
-
-
-@rule(
-    "PH2-004",
-    "v1-invalid-id",
-    CRITICAL,
-    title="IKEv1: the networks (proxy identities) do not match",
-    means="The responder has no tunnel for the networks that the initiator asked for.",
-    detect="INVALID-ID-INFORMATION in an opened informational behind quick mode.",
-    look_alikes={"PH2-003": "without keys NO-PROPOSAL-CHOSEN looks the same"},
-    causes=(
-        "crypto ACLs that are no mirror image",
-        "0.0.0.0/0 against a subnet",
-        "addresses translated before encryption",
-    ),
-    fix="Mirror the ACLs.",
-    swanctl="children.NAME { local_ts = OWN; remote_ts = THEIRS }",
-    ios="ip access-list extended VPN / permit ip OWN THEIRS, mirrored on the peer",
-    rfc=("RFC 2409 5.5", "RFC 2408 3.14.1"),
-)
-def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
-    """INVALID-ID-INFORMATION that was read."""
-    for exchange in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE):
-        complaint = _complaint(sa, exchange)
-        if sa.version != 1 or complaint is None or error_of([complaint]) != IsakmpNotifyType.INVALID_ID_INFORMATION:
-            continue
-        asked = [
-            each.summary()
-            for r in exchange.request
-            for p in r.payloads
-            if isinstance(each := p.body, ikev1.Identification)
-        ]
-        yield Found(
-            confidence=CERTAIN,
-            summary=f"{complaint.datagram.src} has no tunnel for the networks that {complaint.datagram.dst} asked for "
-            f"({' → '.join(asked) or 'none'}): INVALID-ID-INFORMATION ({frames([complaint])}).",
-            evidence=(
-                *evidence.errors(complaint),
-                *(each for r in exchange.request for each in evidence.payloads(r, ikev1.Identification)),
-            ),
-        )
-        return
-
-
-@rule(
-    "PH2-005",
-    "qm-unanswered",
-    HIGH,
-    title="IKEv1: quick mode gets no answer",
-    means="Phase 1 is up, and the request for the tunnel is ignored: the peer drops it silently or lost the SA.",
-    detect="The first message of quick mode is repeated, with neither an answer nor an informational.",
-    look_alikes={
-        "PH2-003": "an informational answers at once",
-        "LIFE-010": "the peer answers nothing at all: it lost the SA",
-        "NET-003": "the message was sent in fragments",
-    },
-    causes=(
-        "networks or PFS differ and the peer drops silently",
-        "XAUTH or Mode Config is still pending",
-        "the peer lost the SA",
-    ),
-    confirm="The peer's log.",
-    fix="As for a refused quick mode: algorithms, PFS group and networks.",
-    rfc=("RFC 2409 5.5",),
-    suppressed_by=("CAP-002", "NET-003", "LIFE-010"),
-)
-def qm_unanswered(sa: IkeSa) -> Iterator[Found]:
-    """Quick mode again and again."""
-    for exchange in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE):
-        asked = copies(exchange, exchange.initiated_by)
-        if sa.version != 1 or exchange.response or len(rounds(asked)) < 3 or _complaint(sa, exchange) is not None:
-            continue
-        alive = any(
-            record.sender != exchange.initiated_by and record.time_ns > asked[0].time_ns
-            for each in sa.exchanges
-            for record in (*each.request, *each.response)
-        )
-        yield Found(
-            confidence=LIKELY if alive else POSSIBLE,
-            summary=f"{asked[0].datagram.src} asked for a tunnel {times(len(rounds(asked)))} ({frames(asked)}) and "
-            f"{asked[0].datagram.dst} did not answer"
-            f"{', although it answers other messages of the same SA' if alive else ''}.",
-            evidence=evidence.messages(asked),
-        )
-        return
-
-
-@rule(
-    "PH2-006",
-    "qm-not-completed",
-    MEDIUM,
-    title="IKEv1: the third message of quick mode is missing",
-    means="The tunnel was answered but never confirmed, so the responder may not use it.",
-    detect="The second message of quick mode is repeated, and no third one is there.",
-    look_alikes={"PH2-003": "the initiator refuses the answer with an informational"},
-    causes=("the third message is lost", "the initiator does not accept the answer"),
-    confirm="The initiator's log.",
-    fix="Look for loss from initiator to responder.",
-    rfc=("RFC 2409 5.5",),
-)
-def qm_not_completed(sa: IkeSa) -> Iterator[Found]:
-    """Two messages, the second one repeated."""
-    for exchange in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE):
-        answers = [each for each in copies(exchange, "responder") if each.sender != exchange.initiated_by]
-        if sa.version == 1 and len(exchange.request) == 1 and len(answers) > 2:
-            yield Found(
-                confidence=LIKELY,
-                summary=f"{answers[0].datagram.src} answered quick mode {times(len(answers))} ({frames(answers)}) and "
-                f"{answers[0].datagram.dst} never confirmed.",
-                evidence=evidence.messages(answers),
-            )
-
-
-# -- CREATE_CHILD_SA ----------------------------------------------------------------------------------------------
-
-
-def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
-    """CREATE_CHILD_SA exchanges whose answer is an error, or has room for nothing but one."""
-    found = []
-    for exchange in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
-        if not exchange.response:
-            continue
-        opened = any(is_open(record) for record in exchange.response)
-        if error_of(exchange.response) is not None if opened else view.is_short(sa, exchange.response):
-            found.append(exchange)
-    return found
-
-
-def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
-    """Refused CREATE_CHILD_SA exchanges without a later success of the same side (a retry with another group, say)."""
-    refused = refused_creations(sa, view)
-    known = {id(each) for each in refused}
-    last: dict[Role, int] = {}
-    for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
-        if each.response and id(each) not in known:
-            last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
-    return [each for each in refused if last.get(each.initiated_by, 0) <= each.start_ns]
-
-
-def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | None, str]:
-    """Whether a CREATE_CHILD_SA request carries a KE payload, and which groups its size fits."""
-    if any(is_open(record) for record in exchange.request):
-        body = next((b for r in exchange.request if (b := first(r.payloads, ikev2.KeyExchange)) is not None), None)
-        return body is not None, "" if body is None else str(body.method)
-    inner = view.inner(sa, exchange.request)
-    if inner is None:
-        return None, ""
-    # N(REKEY_SA), SA with one proposal, Ni, TSi, TSr (RFC 7296 1.3.3); a group adds its transform and its KE payload.
-    least = sizes.notify(spi=sizes.ESP_SPI) + sizes.MIN_CHILD + sizes.nonce(16)
-    most = sizes.notify(spi=sizes.ESP_SPI) + sizes.security_association(3) + sizes.nonce() + sizes.MIN_SELECTORS
-    most += 2 * sizes.notify()
-    fitting = [
-        method
-        for method in SIZES
-        if (size := sizes.key_exchange(method)) is not None
-        and inner.low <= most + 8 + size
-        and inner.high >= least + 8 + size
-    ]
-    if inner.low > most and fitting:
-        return True, ", ".join(str(method) for method in fitting[:4])
-    return (False, "") if inner.high <= most + 8 else (None, "")
-
-
-@rule(
-    "PH2-007",
-    "pfs-mismatch-first-rekey",
-    CRITICAL,
-    title="The tunnel works once and dies at its first rekey: perfect forward secrecy differs",
-    means="The first tunnel comes without a key exchange of its own, so a difference in PFS shows only when it is renewed.",
-    detect="The first tunnel carried data; the request to renew it is answered by a lone error.",
-    look_alikes={
-        "LIFE-002": "refused for another reason: networks changed, the peer was busy (it then succeeds on retry)",
-        "PH1-007": "another group was wanted and given: the retry succeeds",
-    },
-    causes=(
-        "PFS is configured on one side only",
-        "the PFS groups differ",
-        "an additional (post-quantum) key exchange for ESP on one side only",
-    ),
-    confirm="Force a rekey: swanctl --rekey --child NAME. The responder's log: no acceptable proposal.",
-    fix="Configure the same PFS group on both sides.",
-    swanctl="children.NAME.esp_proposals = aes256gcm16-ecp384",
-    ios="crypto map M 10 / set pfs group20",
-    rfc=("RFC 7296 1.3.3", "RFC 7296 2.17"),
-)
-def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refused renewal of a tunnel that worked."""
-    for exchange in unrecovered(sa, view):
-        error = error_of(exchange.response)
-        if not view.flows_of(sa):
-            continue
-        if error is not None and int(error) not in {
-            int(NotifyType.NO_PROPOSAL_CHOSEN),
-            int(NotifyType.INVALID_KE_PAYLOAD),
-        }:
-            continue
-        has_ke, groups = key_exchange_of(sa, exchange, view)
-        if has_ke is None and error is None:
-            continue
-        inner = view.inner(sa, exchange.response)
-        carries = f"asks for a fresh key exchange ({groups})" if has_ke else "has no key exchange"
-        working = min(flow.first_ns for flow in view.flows_of(sa))
-        yield Found(
-            confidence=LIKELY if has_ke or error is not None else POSSIBLE,
-            summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} worked from {clock(working)}; the request to "
-            f"renew it, which {carries} ({frames(exchange.request)}), was refused"
-            f"{f' with {error}' if error is not None else ''} ({frames(exchange.response)}): the PFS settings differ.",
-            evidence=(
-                *(each for record in exchange.response for each in evidence.errors(record)),
-                *evidence.messages(exchange.records),
-            ),
-            equation=None if inner is None or error is not None else inner.equation,
-        )
-        return
-
-
-@rule(
-    "LIFE-002",
-    "rekey-refused",
-    HIGH,
-    title="The renewal of an SA was refused",
-    means="The peer refuses to renew the keys; the tunnel ends when the old keys expire.",
-    detect="CREATE_CHILD_SA answered by a lone error, and no later attempt succeeds.",
-    look_alikes={"PH2-007": "perfect forward secrecy differs", "LIFE-003": "both sides renewed at once"},
-    causes=(
-        "PFS or algorithms differ",
-        "the configuration changed since the start",
-        "the peer is busy with a rekey of its own",
-    ),
-    confirm="The peer's log.",
-    fix="Make the proposals agree.",
-    rfc=("RFC 7296 1.3", "RFC 7296 2.25"),
-    suppressed_by=("PH2-007", "PH2-011"),
-)
-def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
-    """Refused CREATE_CHILD_SA without a later success."""
-    for exchange in unrecovered(sa, view):
-        error = error_of(exchange.response)
-        inner = view.inner(sa, exchange.response)
-        yield Found(
-            confidence=CERTAIN if error is not None else LIKELY,
-            summary=f"{exchange.response[0].datagram.src} refused {exchange.response[0].datagram.dst}'s CREATE_CHILD_SA"
-            f"{f' with {error}' if error is not None else ''} ({frames(exchange.records)}).",
-            evidence=evidence.messages(exchange.records),
-            equation=None if inner is None or error is not None else inner.equation,
-        )
-        return
 
 
 @rule(
@@ -666,7 +317,7 @@ def phase2_retry_storm(sa: IkeSa, view: View) -> Iterator[Found]:
     """Many refusals in one IKE SA."""
     if sa.version == 1:
         quick = exchanges_of(sa, IsakmpExchangeType.QUICK_MODE)
-        refused = [each for each in quick if _complaint(sa, each) is not None] if len(quick) >= STORM else []
+        refused = [each for each in quick if complaint_about(sa, each) is not None] if len(quick) >= STORM else []
     else:
         refused = refused_creations(sa, view)
     if len(refused) < STORM:

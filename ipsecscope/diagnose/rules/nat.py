@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipsecscope.capture.datagrams import Kind
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
+from ipsecscope.diagnose.rules.icmp_errors import PORT_UNREACHABLE
 from ipsecscope.diagnose.view import View, is_informational, opening, records_of
 from ipsecscope.diagnose.words import NANOSECONDS, counted, end_of, frames, listed, seconds, socket, times, who
 from ipsecscope.dissect import ikev1, ikev2
@@ -19,7 +20,6 @@ from ipsecscope.timeline.settle import role_of
 
 IDLE_NS = 3 * NANOSECONDS  # silence in front of a new port that makes a lost mapping the likelier reason
 NAT_T_PORT = 4500
-PORT_UNREACHABLE = {(4, 3, 3), (6, 1, 4)}
 _NAT_NOTIFIES = (NotifyType.NAT_DETECTION_SOURCE_IP, NotifyType.NAT_DETECTION_DESTINATION_IP)
 
 

@@ -79,7 +79,7 @@ def has_shared_key(sa: IkeSa) -> bool:
     return auth == "PSK" or auth.endswith("PRE_SHARED")
 
 
-def reads_complaint(sa: IkeSa, stop: Stop, view: View) -> bool | None:
+def reads_complaint(stop: Stop, view: View) -> bool | None:
     """Whether the initiator could read the responder's complaint, which takes equal keys; None when nobody can tell."""
     first = stop.complaints[0]
     if not first.encrypted:
@@ -91,7 +91,6 @@ def reads_complaint(sa: IkeSa, stop: Stop, view: View) -> bool | None:
     moved = all(each.datagram.dport == NAT_T_PORT for each in stop.proof)
     if moved and any(record.datagram.sport != NAT_T_PORT for record in stop.complaints):
         return False  # the responder did not even learn from message 5 that the peer moved to port 4500
-    del sa
     return True if moved else None
 
 
@@ -127,7 +126,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     sent = f"{who(sa, 'initiator')} sent its encrypted identity message {times(len(stop.proof))} ({frames(stop.proof)})"
     places = evidence.messages((*stop.proof[:4], *stop.complaints[:2], *stop.resent[:2]))
     if stop.complaints:
-        readable = reads_complaint(sa, stop, view)
+        readable = reads_complaint(stop, view)
         error = error_of(stop.complaints)
         if readable or (error is not None and int(error) not in _KEY_ERRORS):
             return
@@ -187,7 +186,7 @@ def id_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         return
     error = error_of(stop.complaints)
     opened = any(is_open(record) for record in stop.complaints)
-    if has_shared_key(sa) and not opened and reads_complaint(sa, stop, view) is not True:
+    if has_shared_key(sa) and not opened and reads_complaint(stop, view) is not True:
         return
     known = stop.again == [] and view.horizon(stop.complaints[0].time_ns) > PATIENCE_NS
     confidence = CERTAIN if opened and error is not None and error == NotifyType.AUTHENTICATION_FAILED else POSSIBLE

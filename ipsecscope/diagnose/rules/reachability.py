@@ -1,4 +1,4 @@
-"""PH1, first half: nobody answers, the answers do not arrive, or somebody on the way says why."""
+"""PH1, first half: nobody answers, the answers do not arrive, or the next step never comes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from itertools import pairwise
 
 from ipsecscope.diagnose import evidence, schedules
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Confidence, Found, rule
-from ipsecscope.diagnose.view import View, copies, exchanges_of, opening, rounds
+from ipsecscope.diagnose.view import View, copies, opening, rounds
 from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, socket, times, who
-from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.timeline.analysis import Analysis
-from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
+from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
 LAST_WAIT_NS = 10 * NANOSECONDS  # behind the last copy of a request, before its silence is complete
 LATE_NS = NANOSECONDS // 10  # an answer this much older than a repeated request was not received
@@ -81,47 +80,6 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
         f"came{where}.",
         evidence=evidence.messages(asked),
         headline=len(moments) > 1 or view.horizon(moments[-1]) > 2 * NANOSECONDS,
-    )
-
-
-@rule(
-    "PH1-002",
-    "ike-port-closed",
-    HIGH,
-    title="The peer is up, but nothing listens on its IKE port",
-    means="The peer's operating system answers that the port is closed: its IKE daemon is not running, or listens elsewhere.",
-    detect="ICMP port unreachable from the peer's own address, quoting an IKE request.",
-    look_alikes={
-        "NET-002": "other ICMP codes, or another sender: a filter on the way",
-        "NAT-006": "the port of a NAT, after a session",
-    },
-    causes=("the IKE daemon is stopped", "it listens on another address or VRF", "the wrong host"),
-    confirm="On the peer: ss -ulnp | grep ':500'",
-    fix="Start the daemon, or bind it to this address.",
-    swanctl="charon.interfaces_use, charon.port = 500",
-    ios="crypto map or tunnel protection on the interface and VRF that the packets come in by",
-    rfc=("RFC 792", "RFC 4443 3.1"),
-)
-def ike_port_closed(sa: IkeSa, view: View) -> Iterator[Found]:
-    """ICMP port unreachable from the peer."""
-    found = [view.analysis.icmp[at][0] for at in view.icmp_of.get(sa.id, ())]
-    closed = [
-        each
-        for each in found
-        if each.icmp is not None
-        and (each.icmp.version, each.icmp.type, each.icmp.code) in {(4, 3, 3), (6, 1, 4)}
-        and each.quoted is not None
-        and each.icmp.sender == each.quoted.dst
-    ]
-    if not closed or sa.established_ns is not None:
-        return
-    quoted = closed[0].quoted
-    assert quoted is not None
-    yield Found(
-        confidence=CERTAIN,
-        summary=f"{socket(quoted.dst, quoted.dport)} answered {who(sa, 'initiator')}'s IKE messages with ICMP 'port unreachable' "
-        f"{times(len(closed))} (first in frame {closed[0].frame}): the host is up, but no IKE daemon listens there.",
-        evidence=tuple(evidence.icmp(each) for each in closed[: evidence.MAX_EVIDENCE]),
     )
 
 
@@ -356,192 +314,3 @@ def _is_small(records: list[MessageRecord]) -> bool:
     return all(
         each.datagram.wire_length < 1200 and each.fragment is None and each.datagram.fragments == 1 for each in records
     )
-
-
-@rule(
-    "NET-003",
-    "ike-ip-fragments-lost",
-    CRITICAL,
-    title="A large IKE message is sent in IP fragments and never answered",
-    means="The message is larger than one packet, the network drops one of its fragments, and the other side never sees it.",
-    detect="A request of more than 1472 octets is repeated without answer while smaller ones were answered; or its fragments never come complete.",
-    look_alikes={
-        "NAT-004": "size does not matter: small messages to port 4500 are lost as well",
-        "NET-005": "IKE fragments (RFC 7383) instead of IP fragments",
-        "AUTH-009": "the answer comes late",
-    },
-    causes=("a firewall or NAT drops fragments", "load sharing separates fragments", "the certificate chain grew"),
-    confirm="ping -s 2000 without DF between the gateways.",
-    fix="Use IKE fragmentation (RFC 7383) on both sides; send smaller certificates.",
-    swanctl="connections.NAME.fragmentation = yes; charon.fragment_size = 1280",
-    ios="crypto ikev2 fragmentation mtu 1280",
-    rfc=("RFC 7383 1", "RFC 7296 2"),
-)
-def ike_ip_fragments_lost(sa: IkeSa, view: View) -> Iterator[Found]:
-    """Large requests without answers."""
-    small_ok = any(each.response for each in sa.exchanges)
-    for exchange in sa.exchanges:
-        if exchange.response or not exchange.request:
-            continue
-        asked = copies(exchange, exchange.initiated_by)
-        large = [each for each in asked if each.datagram.fragments > 1 or each.datagram.wire_length > 1472]
-        if not large or not small_ok or len(rounds(large)) < 2:
-            continue
-        del view
-        yield Found(
-            confidence=LIKELY if len(large) >= MIN_COPIES else POSSIBLE,
-            summary=f"{large[0].datagram.src} sent a message of {large[0].datagram.wire_length} octets in IP fragments "
-            f"{times(len(large))} ({frames(large)}) without an answer, while smaller messages of the same SA were answered.",
-            evidence=evidence.messages(large),
-        )
-        return
-
-
-@rule(
-    "NET-005",
-    "ike-fragment-missing",
-    HIGH,
-    title="IKE fragments do not come through",
-    means="A large IKE message was cut into fragments, and at least one of them is lost on the way, each time.",
-    detect="A set of fragments that is incomplete here, or that is sent again and again without an answer.",
-    look_alikes={
-        "NAT-004": "everything on port 4500 is lost, not only the large pieces",
-        "PH1-014": "the exchange type itself is dropped, whatever its size",
-    },
-    causes=("the path MTU is below the fragment size", "a filter on packet size", "a policer"),
-    confirm="Send with a smaller fragment size; ping with DF in the size of the lost fragment.",
-    fix="Lower the fragment size below the path MTU.",
-    swanctl="charon.fragment_size = 1200",
-    ios="crypto ikev2 fragmentation mtu 1100",
-    rfc=("RFC 7383 2.5", "RFC 7383 2.5.2"),
-)
-def ike_fragment_missing(exchange: Exchange, view: View) -> Iterator[Found]:
-    """Incomplete or unanswered sets of RFC 7383 or vendor fragments."""
-    for role, answered in ((exchange.initiated_by, bool(exchange.response)), (None, True)):
-        sent = [
-            record
-            for record in (*exchange.request, *exchange.response, *exchange.repeats)
-            if record.fragment is not None and (record.sender == exchange.initiated_by) == (role is not None)
-        ]
-        if not sent:
-            continue
-        total = max(record.fragment[1] for record in sent if record.fragment is not None)
-        have = {record.fragment[0] for record in sent if record.fragment is not None}
-        missing = sorted(set(range(1, total + 1)) - have)
-        moments = rounds(sent)
-        if missing and len(moments) > 1:
-            yield _incomplete(sent, missing, total, len(moments))
-        elif role is not None and not answered and not missing and len(moments) > 1:
-            yield _unanswered(sent, moments, view)
-
-
-def _incomplete(sent: list[MessageRecord], missing: list[int], total: int, count: int) -> Found:
-    numbers = ", ".join(map(str, missing))
-    return Found(
-        confidence=CERTAIN,
-        summary=f"Of one {sent[0].message.exchange_type} message in {total} fragments from {sent[0].datagram.src}, fragment "
-        f"{numbers} is missing here although the set was sent {times(count)} ({frames(sent)}): it is lost before this "
-        "point of the network.",
-        evidence=evidence.messages(sent),
-    )
-
-
-def _unanswered(sent: list[MessageRecord], moments: list[int], view: View) -> Found:
-    del view
-    sizes = sorted({record.datagram.wire_length for record in sent}, reverse=True)
-    return Found(
-        confidence=LIKELY if len(moments) >= MIN_COPIES and sizes[0] > 1000 else POSSIBLE,
-        summary=f"{sent[0].datagram.src} sent one {sent[0].message.exchange_type} message in fragments of up to {sizes[0]} octets "
-        f"{waited(moments)} ({frames(sent)}) and got no answer, although {sent[0].datagram.dst} answered the smaller "
-        "messages before it: a fragment is lost on the way.",
-        evidence=evidence.messages(sent),
-    )
-
-
-@rule(
-    "PH1-014",
-    "ike-intermediate-stall",
-    HIGH,
-    title="The additional (post-quantum) key exchange does not come through",
-    means="Both sides agreed on an additional key exchange, whose large messages get no answer.",
-    detect="An IKE_INTERMEDIATE request without an answer, or answered by a lone error.",
-    look_alikes={"NET-005": "its fragments are lost because of their size", "NAT-004": "nothing passes on port 4500"},
-    causes=(
-        "packets of this size are lost",
-        "a firewall drops exchange type 43",
-        "different drafts of the key exchange",
-    ),
-    confirm="Try with a classic key exchange only, and with a smaller fragment size.",
-    fix="Fragment below the path MTU; update the firewall's IKE inspection.",
-    swanctl="charon.fragment_size = 1200",
-    ios="crypto ikev2 fragmentation mtu 1200",
-    rfc=("RFC 9242 3", "RFC 9370 2.2.2"),
-    suppressed_by=("NET-005",),
-)
-def ike_intermediate_stall(sa: IkeSa, view: View) -> Iterator[Found]:
-    """IKE_INTERMEDIATE without an answer."""
-    for exchange in exchanges_of(sa, ExchangeType.IKE_INTERMEDIATE):
-        asked = copies(exchange, exchange.initiated_by)
-        if not exchange.response and len(rounds(asked)) > 1:
-            yield Found(
-                confidence=silence(view, rounds(asked)),
-                summary=f"{who(sa, exchange.initiated_by)} sent its additional key exchange (IKE_INTERMEDIATE) "
-                f"{waited(rounds(asked))} ({frames(asked)}) without an answer; the classic key exchange before it passed.",
-                evidence=evidence.messages(asked),
-            )
-        elif exchange.response and view.is_short(sa, exchange.response):
-            yield Found(
-                confidence=LIKELY,
-                summary=f"{exchange.response[0].datagram.src} answered the additional key exchange with a message that has "
-                f"room for one error notify only ({frames(exchange.response)}).",
-                evidence=evidence.messages(exchange.records),
-                equation=getattr(view.inner(sa, exchange.response), "equation", None),
-            )
-
-
-@rule(
-    "NET-002",
-    "icmp-blocked-admin",
-    CRITICAL,
-    title="A router says that it does not let the VPN through",
-    means="A device on the way reports that it filters these packets or has no route for them.",
-    detect="ICMP unreachable (filtered, no route) or time exceeded that quotes IKE, ESP or AH.",
-    look_alikes={"PH1-002": "port unreachable from the peer itself", "NET-007": "packet too big"},
-    causes=("an access list", "no route", "a routing loop"),
-    confirm="The ICMP message names its sender: look there.",
-    fix="Correct the filter or the route on the device that sent the ICMP message.",
-    rfc=("RFC 1812 5.2.7", "RFC 4443 3.1"),
-)
-def icmp_blocked_admin(analysis: Analysis) -> Iterator[Found]:
-    """ICMP errors that say no."""
-    codes = {(4, 3, code): text for code, text in _UNREACHABLE.items()} | {
-        (6, 1, 0): "no route",
-        (6, 1, 1): "administratively prohibited",
-        (6, 1, 3): "address unreachable",
-    }
-    groups: dict[tuple[str, str, str | None], list[int]] = {}
-    for position, (datagram, sa) in enumerate(analysis.icmp):
-        error = datagram.icmp
-        if error is not None and (error.version, error.type, error.code) in codes:
-            groups.setdefault((error.sender, codes[(error.version, error.type, error.code)], sa), []).append(position)
-        elif error is not None and (error.version, error.type, error.code) in {(4, 11, 0), (6, 3, 0)}:
-            groups.setdefault((error.sender, "time to live exceeded: a routing loop", sa), []).append(position)
-    for (sender, text, sa), positions in groups.items():
-        found = [analysis.icmp[position][0] for position in positions]
-        quoted = found[0].quoted
-        what = f"{quoted.kind.name} from {quoted.src} to {quoted.dst}" if quoted is not None else "IPsec"
-        yield Found(
-            confidence=CERTAIN,
-            summary=f"{sender} reports '{text}' for {what}, {times(len(found))} ({frames([each.frame for each in found])}).",
-            evidence=tuple(evidence.icmp(each) for each in found[: evidence.MAX_EVIDENCE]),
-            subject=sa,
-        )
-
-
-_UNREACHABLE = {
-    0: "net unreachable",
-    1: "host unreachable",
-    9: "network administratively prohibited",
-    10: "host administratively prohibited",
-    13: "communication administratively prohibited",
-}

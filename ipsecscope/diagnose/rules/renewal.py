@@ -1,0 +1,156 @@
+"""CREATE_CHILD_SA that is refused: the tunnel that works once and is not renewed.
+
+Whether a request asks for a fresh key exchange is read from its size where it is closed (RFC 7296 1.3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipsecscope.diagnose import evidence, sizes
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, Found, rule
+from ipsecscope.diagnose.view import (
+    View,
+    error_of,
+    exchanges_of,
+    is_open,
+)
+from ipsecscope.diagnose.words import clock, frames, who
+from ipsecscope.dissect import ikev2
+from ipsecscope.dissect.ikev2.public_values import SIZES
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.timeline.contents import first
+from ipsecscope.timeline.sas import Exchange, IkeSa, Role
+
+
+def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
+    """CREATE_CHILD_SA exchanges whose answer is an error, or has room for nothing but one."""
+    found = []
+    for exchange in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
+        if not exchange.response:
+            continue
+        opened = any(is_open(record) for record in exchange.response)
+        if error_of(exchange.response) is not None if opened else view.is_short(sa, exchange.response):
+            found.append(exchange)
+    return found
+
+
+def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
+    """Refused CREATE_CHILD_SA exchanges without a later success of the same side (a retry with another group, say)."""
+    refused = refused_creations(sa, view)
+    known = {id(each) for each in refused}
+    last: dict[Role, int] = {}
+    for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
+        if each.response and id(each) not in known:
+            last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
+    return [each for each in refused if last.get(each.initiated_by, 0) <= each.start_ns]
+
+
+def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | None, str]:
+    """Whether a CREATE_CHILD_SA request carries a KE payload, and which groups its size fits."""
+    if any(is_open(record) for record in exchange.request):
+        body = next((b for r in exchange.request if (b := first(r.payloads, ikev2.KeyExchange)) is not None), None)
+        return body is not None, "" if body is None else str(body.method)
+    inner = view.inner(sa, exchange.request)
+    if inner is None:
+        return None, ""
+    # N(REKEY_SA), SA with one proposal, Ni, TSi, TSr (RFC 7296 1.3.3); a group adds its transform and its KE payload.
+    least = sizes.notify(spi=sizes.ESP_SPI) + sizes.MIN_CHILD + sizes.nonce(16)
+    most = sizes.notify(spi=sizes.ESP_SPI) + sizes.security_association(3) + sizes.nonce() + sizes.MIN_SELECTORS
+    most += 2 * sizes.notify()
+    fitting = [
+        method
+        for method in SIZES
+        if (size := sizes.key_exchange(method)) is not None
+        and inner.low <= most + 8 + size
+        and inner.high >= least + 8 + size
+    ]
+    if inner.low > most and fitting:
+        return True, ", ".join(str(method) for method in fitting[:4])
+    return (False, "") if inner.high <= most + 8 else (None, "")
+
+
+@rule(
+    "PH2-007",
+    "pfs-mismatch-first-rekey",
+    CRITICAL,
+    title="The tunnel works once and dies at its first rekey: perfect forward secrecy differs",
+    means="The first tunnel comes without a key exchange of its own, so a difference in PFS shows only when it is renewed.",
+    detect="The first tunnel carried data; the request to renew it is answered by a lone error.",
+    look_alikes={
+        "LIFE-002": "refused for another reason: networks changed, the peer was busy (it then succeeds on retry)",
+        "PH1-007": "another group was wanted and given: the retry succeeds",
+    },
+    causes=(
+        "PFS is configured on one side only",
+        "the PFS groups differ",
+        "an additional (post-quantum) key exchange for ESP on one side only",
+    ),
+    confirm="Force a rekey: swanctl --rekey --child NAME. The responder's log: no acceptable proposal.",
+    fix="Configure the same PFS group on both sides.",
+    swanctl="children.NAME.esp_proposals = aes256gcm16-ecp384",
+    ios="crypto map M 10 / set pfs group20",
+    rfc=("RFC 7296 1.3.3", "RFC 7296 2.17"),
+)
+def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A refused renewal of a tunnel that worked."""
+    for exchange in unrecovered(sa, view):
+        error = error_of(exchange.response)
+        if not view.flows_of(sa):
+            continue
+        if error is not None and int(error) not in {
+            int(NotifyType.NO_PROPOSAL_CHOSEN),
+            int(NotifyType.INVALID_KE_PAYLOAD),
+        }:
+            continue
+        has_ke, groups = key_exchange_of(sa, exchange, view)
+        if has_ke is None and error is None:
+            continue
+        inner = view.inner(sa, exchange.response)
+        carries = f"asks for a fresh key exchange ({groups})" if has_ke else "has no key exchange"
+        working = min(flow.first_ns for flow in view.flows_of(sa))
+        yield Found(
+            confidence=LIKELY if has_ke or error is not None else POSSIBLE,
+            summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} worked from {clock(working)}; the request to "
+            f"renew it, which {carries} ({frames(exchange.request)}), was refused"
+            f"{f' with {error}' if error is not None else ''} ({frames(exchange.response)}): the PFS settings differ.",
+            evidence=(
+                *(each for record in exchange.response for each in evidence.errors(record)),
+                *evidence.messages(exchange.records),
+            ),
+            equation=None if inner is None or error is not None else inner.equation,
+        )
+        return
+
+
+@rule(
+    "LIFE-002",
+    "rekey-refused",
+    HIGH,
+    title="The renewal of an SA was refused",
+    means="The peer refuses to renew the keys; the tunnel ends when the old keys expire.",
+    detect="CREATE_CHILD_SA answered by a lone error, and no later attempt succeeds.",
+    look_alikes={"PH2-007": "perfect forward secrecy differs", "LIFE-003": "both sides renewed at once"},
+    causes=(
+        "PFS or algorithms differ",
+        "the configuration changed since the start",
+        "the peer is busy with a rekey of its own",
+    ),
+    confirm="The peer's log.",
+    fix="Make the proposals agree.",
+    rfc=("RFC 7296 1.3", "RFC 7296 2.25"),
+    suppressed_by=("PH2-007", "PH2-011"),
+)
+def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Refused CREATE_CHILD_SA without a later success."""
+    for exchange in unrecovered(sa, view):
+        error = error_of(exchange.response)
+        inner = view.inner(sa, exchange.response)
+        yield Found(
+            confidence=CERTAIN if error is not None else LIKELY,
+            summary=f"{exchange.response[0].datagram.src} refused {exchange.response[0].datagram.dst}'s CREATE_CHILD_SA"
+            f"{f' with {error}' if error is not None else ''} ({frames(exchange.records)}).",
+            evidence=evidence.messages(exchange.records),
+            equation=None if inner is None or error is not None else inner.equation,
+        )
+        return

@@ -1,0 +1,279 @@
+"""NET for tunnels that stand: data in one direction only, no data at all, or data beside the tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from ipsecscope.diagnose import evidence
+from ipsecscope.diagnose.rule import CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
+from ipsecscope.diagnose.view import ClearTraffic, View, exchanges_of, is_informational
+from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, seconds, who
+from ipsecscope.dissect.registry.ikev2 import ExchangeType
+from ipsecscope.dissect.registry.ip_protocols import IpProtocol
+from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
+from ipsecscope.timeline.analysis import Analysis
+from ipsecscope.timeline.flows import Flow
+from ipsecscope.timeline.sas import IkeSa
+
+MIN_ONE_WAY = 5  # packets without an answer
+MIN_ORPHANS = 10  # the same without an IKE SA
+SETTLED_NS = NANOSECONDS
+STOPPED_NS = 2 * NANOSECONDS
+IDLE_NS = 3 * NANOSECONDS
+
+
+def pairs(sa: IkeSa, view: View) -> Iterator[tuple[Flow, Flow | None]]:
+    """Every flow of an SA with the flow of the same Child SA in the other direction."""
+    for child in sa.child_sas:
+        flows = [view.flows[name] for name in child.flows if name in view.flows]
+        for flow in flows:
+            back = [each for each in flows if each.src == flow.dst or each.dst == flow.src]
+            yield flow, back[0] if back else None
+
+
+@rule(
+    "NET-012",
+    "one-way-esp",
+    HIGH,
+    title="Data flows in one direction only",
+    means="Encrypted packets go to one side and nothing comes back: they are lost behind the peer, dropped by it, or the "
+    "answers take another way.",
+    detect="A tunnel with packets in one direction while IKE is seen in both.",
+    look_alikes={
+        "NET-006": "plain ESP is filtered on the way back",
+        "NET-014": "the answers leave in the clear",
+        "CAP-002": "the other direction was not captured",
+        "NAT-006": "the answers go to an old port of a NAT",
+        "LIFE-010": "the peer lost its SAs",
+    },
+    causes=(
+        "the hosts behind the peer have no route back into the tunnel, or a firewall stops them",
+        "the answers leave the peer in the clear or through another interface (missing route or policy)",
+        "the peer drops the packets after decryption, or cannot decrypt them",
+        "the receiver no longer knows this SPI",
+    ),
+    confirm="Capture on the peer's inside: do the decrypted packets leave there, and do answers come?",
+    fix="Correct the route, firewall or NAT exemption on the silent side.",
+    swanctl="children.NAME.policies = yes; ip route show table 220",
+    ios="show crypto ipsec sa (encaps and decaps); ip route NETWORK Tunnel0",
+    rfc=("RFC 4301 5",),
+    suppressed_by=("CAP-002", "NET-006", "NET-014", "NAT-006", "NAT-007", "LIFE-010", "LIFE-006"),
+)
+def one_way_esp(analysis: Analysis, view: View) -> Iterator[Found]:
+    """A tunnel that only one side uses."""
+    for sa in analysis.ike_sas:
+        found = _one_way(sa, view)
+        if found is not None:
+            yield found
+    yield from _unbound(analysis, view)
+
+
+def _one_way(sa: IkeSa, view: View) -> Found | None:
+    """The first flow of an SA that nothing answers."""
+    best: Found | None = None
+    for flow, back in pairs(sa, view):
+        quiet_ns = flow.last_ns - (flow.first_ns if back is None else back.last_ns)
+        ahead = flow.packets - (0 if back is None else back.packets)
+        if ahead < MIN_ONE_WAY or quiet_ns < SETTLED_NS or (back is not None and quiet_ns < STOPPED_NS):
+            continue
+        if back is not None and back.packets * 2 > flow.packets:
+            continue
+        if not view.saw(flow.dst, flow.src) or (back is None and _returns_elsewhere(sa, view, flow)):
+            continue
+        since = (
+            f"nothing came back for {seconds(quiet_ns)}"
+            if back is None
+            else f"nothing came back behind {clock(back.last_ns)} (frame {back.last_frame})"
+        )
+        constant = len(flow.lengths) == 1
+        best = best or Found(
+            confidence=LIKELY if back is None and constant else POSSIBLE,
+            summary=f"{flow.src} sent {counted(flow.packets, 'ESP packet')} to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}) "
+            f"and {since}, although IKE passes both ways"
+            f"{': packets of one size at a steady pace look like pings without replies' if constant else ''}.",
+            evidence=(*evidence.flow(flow), *(() if back is None else evidence.flow(back))),
+            subject=sa.id,
+        )
+    return best
+
+
+def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
+    """Whether another flow of the same SA comes back at the same time: the pairing was a guess."""
+    return any(
+        each is not flow and each.src == flow.dst and each.last_ns > flow.first_ns and each.first_ns < flow.last_ns
+        for each in view.flows_of(sa)
+    )
+
+
+def _unbound(analysis: Analysis, view: View) -> Iterator[Found]:
+    """One-way flows that belong to no SA."""
+    for flow in analysis.flows:
+        if flow.id in analysis.bindings or flow.packets < MIN_ORPHANS or view.saw(flow.dst, flow.src):
+            continue
+        if flow.last_ns - flow.first_ns < SETTLED_NS or _is_group(flow.dst):
+            continue
+        yield Found(
+            confidence=POSSIBLE,
+            severity=MEDIUM,
+            headline=True,
+            summary=f"{flow.src} sent {counted(flow.packets, f'{flow.protocol} packet')} with SPI {flow.spi:08x} to {flow.dst} within "
+            f"{seconds(flow.last_ns - flow.first_ns)} ({frames([flow.first_frame, flow.last_frame])}), and nothing comes back: "
+            f"{flow.dst} does not know this SPI, or only one direction was captured.",
+            evidence=evidence.flow(flow),
+            subject=flow.id,
+        )
+
+
+def _is_group(address: str) -> bool:
+    return ip_address(address).is_multicast
+
+
+@rule(
+    "NET-006",
+    "esp-blocked-ike-ok",
+    CRITICAL,
+    title="IKE works, but plain ESP (IP protocol 50) does not pass",
+    means="The tunnel was negotiated over UDP; the encrypted packets are another IP protocol, which something on the way drops.",
+    detect="Both sides send ESP and neither reacts to the other's; or plain ESP one way with retries, IKE fine.",
+    look_alikes={"NET-012": "the peer's side does not answer", "NET-008": "only large packets are lost"},
+    causes=("a firewall that permits UDP only", "a cloud security group", "a provider's NAT"),
+    confirm="Force UDP encapsulation: if that works, this was it.",
+    fix="Permit IP protocol 50, or force UDP encapsulation.",
+    swanctl="connections.NAME.encap = yes",
+    ios="permit esp any any",
+    rfc=("RFC 4303 2", "RFC 3948"),
+    headline=False,
+)
+def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Plain ESP one way only: the filter stays a possibility."""
+    for flow, back in pairs(sa, view):
+        if flow.encapsulation != "ip" or flow.protocol != "ESP" or back is not None or flow.packets < MIN_ONE_WAY:
+            continue
+        if sa.nat.initiator or sa.nat.responder or _returns_elsewhere(sa, view, flow):
+            continue
+        yield Found(
+            confidence=POSSIBLE,
+            severity=MEDIUM,
+            summary=f"{flow.src} sends plain ESP to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}), none comes back, and IKE "
+            "works: something on the way may drop IP protocol 50.",
+            evidence=evidence.flow(flow),
+        )
+        return
+
+
+@rule(
+    "NET-013",
+    "no-interesting-traffic",
+    MEDIUM,
+    title="The tunnel is up and nobody uses it",
+    means="The tunnel was built, and no encrypted packet was sent through it: traffic does not reach the gateways' policy.",
+    detect="A complete negotiation, and no ESP in either direction until it ends.",
+    look_alikes={
+        "PH2-012": "there is no tunnel",
+        "CAP-007": "the capture has no ESP",
+        "NET-014": "the traffic leaves in the clear",
+    },
+    causes=(
+        "the traffic is not in the traffic selectors (another subnet)",
+        "routing sends it elsewhere",
+        "NAT changes its addresses before the policy",
+        "nobody sends anything",
+        "the capture filter leaves ESP out",
+    ),
+    confirm="Capture on the inside of the sending gateway.",
+    fix="Correct route, selectors or the order of NAT and policy.",
+    swanctl="children.NAME { local_ts = …; remote_ts = … }",
+    ios="show crypto ipsec sa: encaps must count up",
+    rfc=("RFC 4301 5.1",),
+    suppressed_by=("NET-014", "PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
+    headline=True,
+)
+def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
+    """A tunnel without packets."""
+    if view.flows_of(sa) or sa.established_ns is None or sa.rekeys is not None or sa.state == "rekeyed":
+        return
+    if any(
+        view.flows_between.get(frozenset({a, b})) for a, _ in sa.initiator.addresses for b, _ in sa.responder.addresses
+    ):
+        return
+    if sa.version == 1:
+        made = [each for each in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE) if each.outcome == "completed"]
+    else:
+        made = [each for each in exchanges_of(sa, ExchangeType.IKE_AUTH) if view.answer(sa).kind == "complete"]
+    idle = view.horizon(sa.established_ns)
+    if not made or idle < IDLE_NS or _is_probe(sa):
+        return
+    encapsulated = sa.nat_t and (sa.nat.initiator or sa.nat.responder)
+    last = [record for exchange in sa.exchanges[-1:] for record in exchange.records]
+    yield Found(
+        confidence=LIKELY if encapsulated and idle > 20 * IDLE_NS else POSSIBLE,
+        summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} was built at {clock(sa.established_ns)} "
+        f"({frames(made[-1].records)}), and not one ESP packet follows in the {seconds(idle)} that this capture goes on"
+        f"{f' (last IKE message in {frames(last)})' if last else ''}.",
+        evidence=evidence.messages((*made[-1].records, *last)),
+    )
+
+
+def _is_probe(sa: IkeSa) -> bool:
+    """Whether an SA was closed within a moment: nobody meant to use it."""
+    later = [each for each in sa.exchanges if is_informational(each)]
+    return bool(later) and sa.established_ns is not None and later[0].start_ns - sa.established_ns < NANOSECONDS // 2
+
+
+@rule(
+    "NET-014",
+    "cleartext-leak",
+    CRITICAL,
+    title="Traffic leaves in the clear beside the tunnel",
+    means="Packets that belong into the tunnel cross the network unencrypted.",
+    detect="Packets between private networks, or tunnel protocols between the gateways, outside ESP on the same link.",
+    look_alikes={
+        "CAP-005": "Linux shows decrypted packets once more on the interface they came in by, right behind the ESP packet"
+    },
+    causes=(
+        "a missing route or policy on the side that answers",
+        "NAT before IPsec",
+        "no policy that drops while the tunnel is down",
+    ),
+    confirm="Compare with the traffic selectors.",
+    fix="Add the policy or route; drop what must not leave in the clear.",
+    swanctl="children.NAME.start_action = trap",
+    ios="ip access-list OUTSIDE-OUT / deny gre any any",
+    rfc=("RFC 4301 5.1",),
+)
+def cleartext_leak(analysis: Analysis, view: View) -> Iterator[Found]:
+    """Clear packets where an SA stands."""
+    gateways = {
+        address for sa in analysis.ike_sas for end in (sa.initiator, sa.responder) for address, _ in end.addresses
+    }
+    tunnels = {int(IpProtocol[name]) for name in ("GRE", "IPV4", "IPV6") if name in IpProtocol.__members__}
+    for each in view.clear:
+        inside = is_private(each.src) and is_private(each.dst) and not {each.src, each.dst} & gateways
+        nested = {each.src, each.dst} <= gateways and each.protocol in tunnels
+        if not (inside or nested) or not analysis.ike_sas:
+            continue
+        copied = _follows_esp(each, analysis)
+        if copied:
+            continue
+        yield Found(
+            confidence=LIKELY,
+            summary=f"{counted(each.packets, 'packet')} from {each.src} to {each.dst} ({frames([each.first_frame, each.last_frame])}) cross this link "
+            "unencrypted, beside a tunnel between the gateways.",
+            evidence=(
+                Evidence(each.first_frame, each.file, "ip", None, f"{each.src} → {each.dst}, protocol {each.protocol}"),
+                Evidence(each.last_frame, each.file, "ip", None, "last packet"),
+            ),
+            subject=analysis.ike_sas[0].id,
+        )
+
+
+def _follows_esp(each: ClearTraffic, analysis: Analysis) -> bool:
+    """Whether the clear packets may be the decrypted copies of ESP packets: as many, and from one and the same flow."""
+    return any(
+        flow.packets == each.packets
+        and 0 <= each.first_ns - flow.first_ns < NANOSECONDS // 1000
+        and is_private(each.dst)
+        for flow in analysis.flows
+        if any(back.src == flow.dst for back in analysis.flows)
+    )
