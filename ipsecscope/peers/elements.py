@@ -67,30 +67,53 @@ class Delay:
         return (msgspec.structs.replace(flight, after=self._delay + extra),)
 
 
-class Loss:
-    """Loses a share of the packets; ``numbers`` loses the packets with these numbers (from 1) instead."""
+class Selection:
+    """Which packets something happens to: a share of them by chance, and those with certain numbers (from 1).
+
+    ``purpose`` names the stream of chance; with ``way`` only packets that go this way are counted.
+    """
 
     def __init__(
-        self, share: float = 0.0, entropy: Entropy | None = None, *, numbers: Iterable[int] = (), way: Way | None = None
+        self,
+        purpose: str,
+        share: float = 0.0,
+        entropy: Entropy | None = None,
+        *,
+        numbers: Iterable[int] = (),
+        way: Way | None = None,
     ) -> None:
+        self._purpose = purpose
         self._share = share
         self._entropy = entropy
         self._numbers = frozenset(numbers)
         self._way = way
         self._seen = 0
 
+    def takes(self, flight: Flight) -> bool:
+        """Whether it happens to the next packet."""
+        if self._way not in (None, flight.way):
+            return False
+        self._seen += 1
+        chosen = self._entropy is not None and self._entropy.chance(self._share, self._purpose)
+        return chosen or self._seen in self._numbers
+
+
+class Loss:
+    """Loses a share of the packets, or those with certain numbers, as ``Selection`` says."""
+
+    def __init__(
+        self, share: float = 0.0, entropy: Entropy | None = None, *, numbers: Iterable[int] = (), way: Way | None = None
+    ) -> None:
+        self._lost = Selection("loss", share, entropy, numbers=numbers, way=way)
+
     def cross(self, flight: Flight, now: Instant) -> Iterable[Flight]:
         """Lose the packet, or not."""
         del now
-        if self._way not in (None, flight.way):
-            return (flight,)
-        self._seen += 1
-        lost = self._entropy is not None and self._entropy.chance(self._share, "loss")
-        return () if lost or self._seen in self._numbers else (flight,)
+        return () if self._lost.takes(flight) else (flight,)
 
 
 class Duplicate:
-    """Sends a share of the packets twice, or those with certain numbers (from 1)."""
+    """Sends a share of the packets twice, or those with certain numbers, as ``Selection`` says."""
 
     def __init__(
         self,
@@ -100,27 +123,20 @@ class Duplicate:
         numbers: Iterable[int] = (),
         after: Instant = MILLISECOND,
     ) -> None:
-        self._share = share
-        self._entropy = entropy
-        self._numbers = frozenset(numbers)
+        self._doubled = Selection("duplicate", share, entropy, numbers=numbers)
         self._after = after
-        self._seen = 0
 
     def cross(self, flight: Flight, now: Instant) -> Iterable[Flight]:
         """Send the packet once or twice."""
         del now
-        self._seen += 1
-        chosen = self._entropy is not None and self._entropy.chance(self._share, "duplicate")
-        if not chosen and self._seen not in self._numbers:
+        if not self._doubled.takes(flight):
             return (flight,)
-        return (
-            flight,
-            msgspec.structs.replace(flight, after=self._after, story=f"duplicated by the network: {flight.story}"),
-        )
+        story = f"duplicated by the network: {flight.story}"
+        return (flight, msgspec.structs.replace(flight, after=self._after, story=story))
 
 
 class Reorder:
-    """Keeps a share of the packets back, or those with certain numbers (from 1), so that others overtake them."""
+    """Keeps a share of the packets back, or those with certain numbers, so that others overtake them."""
 
     def __init__(
         self,
@@ -130,20 +146,13 @@ class Reorder:
         numbers: Iterable[int] = (),
         after: Instant = 30 * MILLISECOND,
     ) -> None:
-        self._share = share
-        self._entropy = entropy
-        self._numbers = frozenset(numbers)
+        self._late = Selection("reorder", share, entropy, numbers=numbers)
         self._after = after
-        self._seen = 0
 
     def cross(self, flight: Flight, now: Instant) -> Iterable[Flight]:
         """Keep the packet back, or not."""
         del now
-        self._seen += 1
-        late = self._entropy is not None and self._entropy.chance(self._share, "reorder")
-        if late or self._seen in self._numbers:
-            return (msgspec.structs.replace(flight, after=self._after),)
-        return (flight,)
+        return (msgspec.structs.replace(flight, after=self._after),) if self._late.takes(flight) else (flight,)
 
 
 class OneWay:

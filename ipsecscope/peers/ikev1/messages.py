@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from ipsecscope.dissect.body import Body, Malformed
+from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.header import Header, IsakmpFlags
 from ipsecscope.dissect.ikev1 import Delete, Notification
@@ -15,49 +12,28 @@ from ipsecscope.dissect.ikev1.exchanges import Authentication, Fault, check
 from ipsecscope.dissect.names import payload_name
 from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
-from ipsecscope.peers.peer import Path
+from ipsecscope.peers.received import ReceivedMessage
 
 NO_COOKIE = bytes(8)
 VERSION = 0x10  # RFC 2408 section 3.1: major version 1, minor version 0
 PHASE_1 = 0  # the message id of phase 1
 
-_Body = TypeVar("_Body", bound=Body)
 
-
-class Received(msgspec.Struct, frozen=True, kw_only=True):
+class Received(ReceivedMessage, frozen=True, kw_only=True):
     """A message whose encryption was removed.
 
     Attributes:
-        header: the ISAKMP header.
-        payloads: the payloads.
         plaintext: the octets of the payload chain, without padding; offsets of the payloads count in it.
-        path: the way it came.
         is_encrypted: whether it was encrypted.
     """
 
-    header: Header
-    payloads: tuple[Payload, ...]
     plaintext: bytes
-    path: Path
     is_encrypted: bool = False
 
     @property
     def exchange_type(self) -> ExchangeType:
         """The exchange type."""
         return ExchangeType(self.header.exchange_type)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The payloads in RFC notation."""
-        return tuple(payload_name(payload, self.header) for payload in self.payloads)
-
-    def all(self, cls: type[_Body]) -> Iterator[_Body]:
-        """The payload bodies of one class."""
-        return (payload.body for payload in self.payloads if isinstance(payload.body, cls))
-
-    def first(self, cls: type[_Body]) -> _Body | None:
-        """The first payload body of a class."""
-        return next(self.all(cls), None)
 
     def octets_of(self, cls: type[Body]) -> bytes:
         """The octets of the first body of a class as they came, without generic header; empty when there is none."""
@@ -72,11 +48,6 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     def error(self) -> Notification | None:
         """The first error notification."""
         return next((body for body in self.all(Notification) if body.is_error), None)
-
-    @property
-    def malformed(self) -> Payload | None:
-        """The first payload that cannot be read."""
-        return next((payload for payload in self.payloads if isinstance(payload.body, Malformed)), None)
 
     def lacks(self, position: int, authentication: Authentication | None = None) -> tuple[str, ...]:
         """What the message at ``position`` of its exchange must have and this one has not (RFC 2409 section 5)."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable
 
-import msgspec
-
-from ipsecscope.dissect.body import Body, Malformed
+from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.header import Flags, Header
 from ipsecscope.dissect.ikev2 import Encrypted, EncryptedFragment, Notify
@@ -16,28 +13,21 @@ from ipsecscope.dissect.message import Message
 from ipsecscope.dissect.names import payload_name
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, PayloadType
 from ipsecscope.peers.peer import Path
+from ipsecscope.peers.received import ReceivedMessage
 
 NO_SPI = bytes(8)
 
-_Body = TypeVar("_Body", bound=Body)
 
-
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message whose protection was removed.
+class Received(ReceivedMessage, frozen=True, kw_only=True):
+    """A message whose protection was removed; the Encrypted payload is left out, those inside it are in its place.
 
     Attributes:
-        header: the IKE header.
-        payloads: the payloads, those of the Encrypted payload included and that payload left out.
         data: the octets as they came; of a fragmented message the first fragment.
-        path: the way it came.
         chunk: its part of IntAuth (RFC 9242 section 3.3.2).
         is_protected: whether everything in it was encrypted and authenticated.
     """
 
-    header: Header
-    payloads: tuple[Payload, ...]
     data: bytes
-    path: Path
     chunk: bytes = b""
     is_protected: bool = False
 
@@ -45,19 +35,6 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     def exchange_type(self) -> ExchangeType:
         """The exchange type."""
         return ExchangeType(self.header.exchange_type)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The payloads in RFC notation."""
-        return tuple(payload_name(payload, self.header) for payload in self.payloads)
-
-    def all(self, cls: type[_Body]) -> Iterator[_Body]:
-        """The payload bodies of one class."""
-        return (payload.body for payload in self.payloads if isinstance(payload.body, cls))
-
-    def first(self, cls: type[_Body]) -> _Body | None:
-        """The first payload body of a class."""
-        return next(self.all(cls), None)
 
     def notify(self, notify_type: NotifyType) -> Notify | None:
         """The first notification of a type."""
@@ -72,11 +49,6 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     def missing(self) -> tuple[str, ...]:
         """What every form of the exchange has and this message lacks (RFC 7296 appendix C)."""
         return check(self.header.exchange_type, self.names, is_response=self.header.is_response).missing
-
-    @property
-    def malformed(self) -> Payload | None:
-        """The first payload that cannot be read."""
-        return next((payload for payload in self.payloads if isinstance(payload.body, Malformed)), None)
 
     @property
     def unknown_critical(self) -> Payload | None:
