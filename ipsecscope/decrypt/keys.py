@@ -10,11 +10,11 @@ knows none. What a source does not say is None, and the KeyRing finds it by tria
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
 import msgspec
 
-from ipsecscope.decrypt.algorithms import EncryptionRow, IntegrityRow, PrfRow
+from ipsecscope.decrypt.algorithms import NO_INTEGRITY, EncryptionRow, IntegrityRow, PrfRow
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.registry.ikev2 import (
     EncryptionAlgorithm,
@@ -76,6 +76,11 @@ class NamedEncryption(msgspec.Struct, frozen=True):
     row: EncryptionRow | None = None
     key_bits: int | None = None
 
+    @classmethod
+    def of(cls, row: EncryptionRow | None, key_bits: int | None = None) -> Self | None:
+        """An algorithm by its own name; None for none."""
+        return None if row is None else cls(row.name, row, key_bits)
+
     @property
     def id(self) -> EncryptionAlgorithm | None:
         """The IKEv2 transform ID, where there is one."""
@@ -87,6 +92,11 @@ class NamedIntegrity(msgspec.Struct, frozen=True):
 
     name: str
     row: IntegrityRow | None = None
+
+    @classmethod
+    def of(cls, row: IntegrityRow | None) -> Self | None:
+        """An algorithm by its own name; None for none."""
+        return None if row is None or row is NO_INTEGRITY else cls(row.name, row)
 
     @property
     def id(self) -> IntegrityAlgorithm | None:
@@ -100,6 +110,11 @@ class NamedPrf(msgspec.Struct, frozen=True):
     name: str
     row: PrfRow | None = None
 
+    @classmethod
+    def of(cls, row: PrfRow | None) -> Self | None:
+        """A function by its own name; None for none."""
+        return None if row is None else cls(row.name, row)
+
     @property
     def id(self) -> PseudorandomFunction | None:
         """The IKEv2 transform ID, where there is one."""
@@ -111,6 +126,9 @@ class NamedGroup(msgspec.Struct, frozen=True):
 
     name: str
     id: KeyExchangeMethod | None = None
+
+
+SK_NAMES = ("sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er", "sk_pi", "sk_pr")  # RFC 7296 section 2.14
 
 
 class IkeV2Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +164,11 @@ class IkeV2Keys(msgspec.Struct, frozen=True, kw_only=True):
     exchange: str = ""
     uses_ppk: bool = False
     sequence: int = 0
+
+    @classmethod
+    def derived(cls, keys: object, **facts: Any) -> Self:
+        """A record of keys that have the RFC's names as attributes; ``facts`` are the other fields."""
+        return cls(**{name: getattr(keys, name) for name in SK_NAMES}, **facts)
 
 
 class IkeV1Keys(msgspec.Struct, frozen=True, kw_only=True):

@@ -271,6 +271,47 @@ class Pool(msgspec.Struct, frozen=True):
     dns: tuple[str, ...] = ()
 
 
+class EndConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What peers of both versions are told.
+
+    Attributes:
+        address: its own address.
+        remote_address: where an initiator sends to.
+        port: UDP port of IKE; ``nat_port`` is the one where IKE follows a non-ESP marker.
+        local_id: its identity.
+        remote_id: whom it wants to meet; None takes anybody who proves an identity.
+        psk: the key shared with the other side.
+        authorities: trust anchors, X.509 as DER.
+        users: names and passwords that a gateway knows.
+        local_ts: traffic selectors of its own side; empty for its address (or the virtual address).
+        remote_ts: those of the other side.
+        force_encapsulation: pretend to be behind a NAT, so that ESP travels in UDP.
+        fragment_size: octets of the largest IKE message sent as a whole, once both sides announced fragmentation.
+    """
+
+    name: str = "peer"
+    address: str = "192.0.2.1"
+    remote_address: str = "192.0.2.2"
+    port: int = 500
+    nat_port: int = 4500
+    local_id: Identity = NULL_IDENTITY
+    remote_id: Identity | None = None
+    psk: Secret = Secret(b"")
+    authorities: tuple[bytes, ...] = ()
+    users: tuple[tuple[str, Secret], ...] = ()
+    local_ts: tuple[RangeSelector, ...] = ()
+    remote_ts: tuple[RangeSelector, ...] = ()
+    pool: Pool = Pool()
+    force_encapsulation: bool = False
+    fragmentation: bool = True
+    fragment_size: int = 1200
+    initial_contact: bool = False
+    vendor_ids: tuple[bytes, ...] = ()
+    nonce_size: int = 32
+    patience: Patience = Patience()
+    limits: Limits = Limits()
+
+
 class Faults(msgspec.Struct, frozen=True):
     """Ways to be a bad peer on purpose, for the captures that show what goes wrong.
 
@@ -293,60 +334,27 @@ class Faults(msgspec.Struct, frozen=True):
     malformed: str = ""
 
 
-class PeerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an IKEv2 peer is told.
+class PeerConfig(EndConfig, frozen=True, kw_only=True):
+    """Everything that an IKEv2 peer is told beyond ``EndConfig``.
 
     Attributes:
-        address: its own address.
-        remote_address: where an initiator sends to.
-        port: UDP port of IKE; ``nat_port`` is the one where IKE follows a non-ESP marker.
-        local_id: its identity.
-        remote_id: whom it wants to meet; None takes anybody who proves an identity.
         remote_methods: how the other side may prove itself; empty for the peer's own method, and EAP for a gateway.
-        psk: the key shared with the other side.
-        authorities: trust anchors, X.509 as DER.
-        users: names and passwords of EAP users, on a gateway.
         eap_methods: what a gateway offers, in order.
-        local_ts: traffic selectors of its own side; empty for its address (or the virtual address).
-        remote_ts: those of the other side.
         childless: initiator: no Child SA in IKE_AUTH (RFC 6023); responder: whether it supports that.
-        fragment_size: octets of the largest IKE message sent as a whole (RFC 7383).
-        force_encapsulation: pretend to be behind a NAT, so that ESP travels in UDP.
     """
 
-    name: str = "peer"
-    address: str = "192.0.2.1"
-    remote_address: str = "192.0.2.2"
-    port: int = 500
-    nat_port: int = 4500
-    local_id: Identity = NULL_IDENTITY
-    remote_id: Identity | None = None
     credentials: Credentials = Credentials()
     remote_methods: tuple[AuthMethod, ...] = ()
-    psk: Secret = Secret(b"")
-    authorities: tuple[bytes, ...] = ()
-    users: tuple[tuple[str, Secret], ...] = ()
     eap_methods: tuple[EapMethod, ...] = (EapMethod.MSCHAPV2,)
     ike_proposals: tuple[Offer, ...] = DEFAULT_IKE
     child_proposals: tuple[Offer, ...] = DEFAULT_ESP
-    local_ts: tuple[RangeSelector, ...] = ()
-    remote_ts: tuple[RangeSelector, ...] = ()
     mode: Mode = Mode.TUNNEL
     request_virtual_ip: bool = False
-    pool: Pool = Pool()
     childless: bool = False
-    fragmentation: bool = True
-    fragment_size: int = 1200
     nat_detection: bool = True
-    force_encapsulation: bool = False
     mobike: bool = False
     signature_hashes: tuple[HashAlgorithm, ...] = DEFAULT_HASHES
     ppk: Ppk | None = None
-    initial_contact: bool = False
-    vendor_ids: tuple[bytes, ...] = ()
-    nonce_size: int = 32
-    patience: Patience = Patience()
-    limits: Limits = Limits()
     faults: Faults = Faults()
 
     @property

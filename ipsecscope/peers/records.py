@@ -46,22 +46,15 @@ def key_records(events: Iterable[PeerEvent], source: str) -> tuple[KeyRecord, ..
 
 
 def _ike(event: KeysDerived, origin: Origin) -> IkeV2Keys:
-    suite, keys = event.suite, event.keys
-    integrity = suite.integrity
-    return IkeV2Keys(
+    suite = event.suite
+    return IkeV2Keys.derived(
+        event.keys,
         origin=origin,
         spi_i=event.spi_i,
         spi_r=event.spi_r,
-        sk_d=keys.sk_d,
-        sk_ai=keys.sk_ai,
-        sk_ar=keys.sk_ar,
-        sk_ei=keys.sk_ei,
-        sk_er=keys.sk_er,
-        sk_pi=keys.sk_pi,
-        sk_pr=keys.sk_pr,
-        encryption=NamedEncryption(suite.encryption.name, suite.encryption, suite.key_bits),
-        integrity=None if integrity is None else NamedIntegrity(integrity.name, integrity),
-        prf=NamedPrf(suite.prf.name, suite.prf),
+        encryption=NamedEncryption.of(suite.encryption, suite.key_bits),
+        integrity=NamedIntegrity.of(suite.integrity),
+        prf=NamedPrf.of(suite.prf),
         role=Role(event.vantage),
         nonces=event.ni + event.nr,
         exchange=event.exchange,
@@ -90,16 +83,16 @@ def _child(event: ChildSaInstalled, origin: Origin) -> Iterator[SaKeys]:
         sends = by_initiator == event.is_initiator
         source, destination = (event.src, event.dst) if sends else (event.dst, event.src)
         suite, keys = event.suite, event.keys
-        cipher, mac = suite.encryption, suite.integrity
+        cipher = suite.encryption
         yield SaKeys(
             origin=origin,
             protocol=event.protocol,
             spi=int.from_bytes(event.spi_r if by_initiator else event.spi_i, "big"),
             src=source.address,
             dst=destination.address,
-            encryption=None if cipher is None else NamedEncryption(cipher.name, cipher, suite.key_bits),
+            encryption=NamedEncryption.of(cipher, suite.key_bits),
             encryption_key=keys.encryption(initiator=by_initiator) if cipher is not None else Secret(b""),
-            integrity=None if mac is None else NamedIntegrity(mac.name, mac),
+            integrity=NamedIntegrity.of(suite.integrity),
             integrity_key=keys.integrity(initiator=by_initiator),
             esn=event.esn,
             mode=event.mode,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ipsecscope.capture.datagrams import Datagram
 from ipsecscope.capture.datagrams import Encapsulation as Carrier
-from ipsecscope.decrypt.algorithms import NO_INTEGRITY, EncryptionRow, IntegrityRow, PrfRow
+from ipsecscope.decrypt.algorithms import EncryptionRow
 from ipsecscope.decrypt.keys import (
     Encapsulation,
     IkeV1Keys,
@@ -47,20 +47,14 @@ def proven_keys(
 
 
 def _ike_v2(sa: SaTracker, keys: KeySet, number: int) -> IkeV2Keys:
-    return IkeV2Keys(
+    return IkeV2Keys.derived(
+        keys,
         origin=Origin(sa.id, 0, FORMAT),
         spi_i=sa.spi_i,
         spi_r=sa.spi_r,
-        sk_d=keys.sk_d,
-        sk_ai=keys.sk_ai,
-        sk_ar=keys.sk_ar,
-        sk_ei=keys.sk_ei,
-        sk_er=keys.sk_er,
-        sk_pi=keys.sk_pi,
-        sk_pr=keys.sk_pr,
         encryption=_encryption(keys.encryption, keys.sk_ei or keys.sk_er),
-        integrity=_integrity(keys.integrity),
-        prf=_prf(keys.prf),
+        integrity=NamedIntegrity.of(keys.integrity),
+        prf=NamedPrf.of(keys.prf),
         sequence=number,
     )
 
@@ -78,7 +72,7 @@ def _ike_v1(sa: SaTracker, key: PhaseOneKey) -> IkeV1Keys:
         ka=key.key,
         iv=key.first_iv,
         encryption=_encryption(key.encryption, key.key),
-        hash=_prf(key.prf),
+        hash=NamedPrf.of(key.prf),
     )
 
 
@@ -91,7 +85,7 @@ def _sa(proven: ProvenSa) -> SaKeys:
         spi=proven.spi,
         src=datagram.src,
         dst=datagram.dst,
-        integrity=_integrity(opener.integrity if isinstance(opener, EspOpener) else opener.sa.integrity),
+        integrity=NamedIntegrity.of(opener.integrity if isinstance(opener, EspOpener) else opener.sa.integrity),
         integrity_key=opener.sa.integrity_key,
         esn=opener.esn,
         seq_hi=opener.sa.esn_high or None,
@@ -112,14 +106,6 @@ def _encapsulation(datagram: Datagram) -> Encapsulation | None:
     return Encapsulation(datagram.encapsulation.name.lower(), datagram.sport, datagram.dport)
 
 
-def _encryption(row: EncryptionRow, key: Secret | None) -> NamedEncryption:
+def _encryption(row: EncryptionRow, key: Secret | None) -> NamedEncryption | None:
     bits = row.key_bits_of(len(key)) if key is not None and row.key_sizes else None
-    return NamedEncryption(row.name, row, bits)
-
-
-def _integrity(row: IntegrityRow | None) -> NamedIntegrity | None:
-    return None if row is None or row is NO_INTEGRITY else NamedIntegrity(row.name, row)
-
-
-def _prf(row: PrfRow | None) -> NamedPrf | None:
-    return None if row is None else NamedPrf(row.name, row)
+    return NamedEncryption.of(row, bits)

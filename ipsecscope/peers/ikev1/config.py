@@ -22,7 +22,7 @@ from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.registry.equivalents import ikev2_equivalent
 from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
 from ipsecscope.dissect.registry.isakmp import Group
-from ipsecscope.peers.config import NULL_IDENTITY, Identity, Limits, Mode, Patience, Pool, SettingError
+from ipsecscope.peers.config import NULL_IDENTITY, EndConfig, Identity, Mode, SettingError
 from ipsecscope.peers.selectors import RangeSelector
 
 PHASE_1_LIFETIME: Final = 28_800  # seconds, RFC 2407 section 4.5.4 leaves it to the policy
@@ -210,75 +210,48 @@ class Ikev1Faults(msgspec.Struct, frozen=True):
     ignore_delete: bool = False
 
 
-class Ikev1Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an IKEv1 peer is told.
+class Ikev1Config(EndConfig, frozen=True, kw_only=True):
+    """Everything that an IKEv1 peer is told beyond ``EndConfig``.
 
     Attributes:
-        address: its own address.
-        remote_address: where an initiator sends to.
-        port: UDP port of IKE; ``nat_port`` is the one that NAT traversal floats to.
         local_id: its identity; without one, its address.
-        remote_id: whom it wants to meet; None takes anybody who proves an identity.
         method: how phase 1 is authenticated.
-        psk: the key shared with everybody; ``psks`` are keys for an address (main mode) or an identity (aggressive).
+        psks: beside the key shared with everybody, keys for an address (main mode) or an identity (aggressive).
         private_key: PKCS #8 DER; ``certificates`` and ``authorities`` are X.509 DER, the peer's own first.
         mode: the exchange that an initiator begins with; ``accepts`` are those that a responder answers.
         xauth: whether XAUTH follows phase 1; always so with hybrid authentication.
         is_gateway: which end of XAUTH and mode configuration it is.
-        users: names and passwords that a gateway knows.
         request_config: client: ask for an address; ``push_config``: gateway: push one (mode-config SET).
         encrypt_third: whether message 3 of aggressive mode is encrypted, as most implementations do.
         commit_bit: responder: set the commit bit and confirm quick mode with CONNECTED.
         believes_clear_errors: give up phase 1 on an error notification that nothing authenticates.
         answers_offers: responder: say NO-PROPOSAL-CHOSEN instead of nothing.
-        fragment_size: octets of the largest IKE message that is sent whole, once both sides announced fragmentation.
     """
 
-    name: str = "peer"
-    address: str = "192.0.2.1"
-    remote_address: str = "192.0.2.2"
-    port: int = 500
-    nat_port: int = 4500
-    local_id: Identity = NULL_IDENTITY
-    remote_id: Identity | None = None
     method: Method = Method.PSK
-    psk: Secret = Secret(b"")
     psks: tuple[tuple[str, Secret], ...] = ()
     private_key: Secret = Secret(b"")
     certificates: tuple[bytes, ...] = ()
-    authorities: tuple[bytes, ...] = ()
     mode: PhaseOneMode = PhaseOneMode.MAIN
     accepts: tuple[PhaseOneMode, ...] = (PhaseOneMode.MAIN, PhaseOneMode.AGGRESSIVE)
     phase_1: tuple[PhaseOneOffer, ...] = DEFAULT_PHASE_1
     phase_2: tuple[PhaseTwoOffer, ...] = DEFAULT_PHASE_2
     children: tuple[ChildRequest, ...] = ()
-    local_ts: tuple[RangeSelector, ...] = ()
-    remote_ts: tuple[RangeSelector, ...] = ()
     child_mode: Mode = Mode.TUNNEL
     xauth: bool = False
     is_gateway: bool = False
     user: str = ""
     password: Secret = Secret(b"")
-    users: tuple[tuple[str, Secret], ...] = ()
     request_config: bool = False
     push_config: bool = False
-    pool: Pool = Pool()
     unity: Unity | None = None
     nat_traversal: tuple[NatTraversal, ...] = (NatTraversal.RFC_3947, NatTraversal.DRAFT_02N)
-    force_encapsulation: bool = False
     dpd: bool = True
-    fragmentation: bool = True
-    fragment_size: int = 1200
-    initial_contact: bool = False
     encrypt_third: bool = True
     commit_bit: bool = False
     believes_clear_errors: bool = True
     answers_offers: bool = True
     unreadable_answer: UnreadableAnswer = UnreadableAnswer.ENCRYPTED
-    vendor_ids: tuple[bytes, ...] = ()
-    nonce_size: int = 32
-    patience: Patience = Patience()
-    limits: Limits = Limits()
     faults: Ikev1Faults = Ikev1Faults()
 
     @property

@@ -19,7 +19,7 @@ def isakmp_record(event: IsakmpKeysDerived, origin: Origin) -> IkeV1Keys:
         skeyid_e=keys.skeyid_e,
         ka=event.key,
         iv=event.iv,
-        encryption=NamedEncryption(suite.encryption.name, suite.encryption, suite.key_bits),
-        hash=NamedPrf(suite.prf.name, suite.prf),
+        encryption=NamedEncryption.of(suite.encryption, suite.key_bits),
+        hash=NamedPrf.of(suite.prf),
         role=Role(event.vantage),
     )

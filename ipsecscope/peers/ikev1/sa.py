@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.chain import Payload
@@ -18,31 +18,27 @@ from ipsecscope.dissect.message import Message
 from ipsecscope.dissect.natt import NON_ESP_MARKER
 from ipsecscope.dissect.registry.isakmp import ExchangeType
 from ipsecscope.peers import events
-from ipsecscope.peers.config import Identity
-from ipsecscope.peers.entropy import Entropy, Instant
-from ipsecscope.peers.events import PeerEvent, Role
+from ipsecscope.peers.association import Association, AssociationOwner
+from ipsecscope.peers.entropy import Instant
+from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev1.config import Ikev1Config, NatTraversal, PhaseOneOffer
 from ipsecscope.peers.ikev1.fragments import Joiner, cut
 from ipsecscope.peers.ikev1.messages import PHASE_1, Received, header_of, notation, payloads_of
 from ipsecscope.peers.ikev1.protection import Protection
 from ipsecscope.peers.ikev1.states import ChildSa, Handshake, PhaseOne, Purpose, Talk
 from ipsecscope.peers.ikev1.vendors import Extension
-from ipsecscope.peers.peer import Input, Machine, Mailbox, Path
+from ipsecscope.peers.peer import Input, Machine, Path
 
 MAX_TALKS = 64  # exchanges of phase 2 that are under way at one time
 MAX_SEEN = 128  # messages that are recognised when they come again
 MAX_REPEATS = 16  # how often one answer is sent again because its request came again
 FRAGMENT_IDS = 0x10000
 
-_Event = TypeVar("_Event", bound=PeerEvent)
 
-
-class Owner(Protocol):
+class Owner(AssociationOwner, Protocol):
     """What an ISAKMP SA asks of the peer it belongs to."""
 
     config: Ikev1Config
-    entropy: Entropy
-    mailbox: Mailbox
 
     def register(self, sa: IsakmpSa) -> None:
         """Find the SA by its cookies from now on."""
@@ -50,10 +46,6 @@ class Owner(Protocol):
 
     def forget(self, sa: IsakmpSa) -> None:
         """Do not find it any more."""
-        ...
-
-    def schedule(self, sa: IsakmpSa, when: Instant) -> None:
-        """Wake the SA then."""
         ...
 
     def assign_address(self, sa: IsakmpSa) -> str:
@@ -73,36 +65,26 @@ class Owner(Protocol):
         ...
 
 
-class IsakmpSa:
+class IsakmpSa(Association[Owner, Ikev1Config, PhaseOne]):
     """An ISAKMP SA and everything that goes on under it."""
 
     def __init__(
         self, owner: Owner, machine: Machine[PhaseOne], role: Role, cookie_i: bytes, cookie_r: bytes, path: Path
     ) -> None:
-        self.owner = owner
-        self.config = owner.config
-        self.machine = machine
-        self.role = role
+        super().__init__(owner, machine, role, path)
         self.cookie_i = cookie_i
         self.cookie_r = cookie_r
-        self.path = path
         self.handshake = Handshake()
         self.chosen: PhaseOneOffer | None = None
         self.protection: Protection | None = None
         self.phase_1 = Talk(PHASE_1, ExchangeType.IDENTITY_PROTECTION, by_us=role == "initiator", machine=machine)
         self.talks: dict[int, Talk] = {}
         self.children: list[ChildSa] = []
-        self.timers: dict[str, Instant] = {}
         self.extensions: frozenset[Extension] = frozenset()  # what the other side announced
         self.nat_traversal: NatTraversal | None = None  # the version that both sides have
-        self.local_behind_nat = False
-        self.remote_behind_nat = False
-        self.remote_id: Identity | None = None
         self.user = ""
-        self.virtual_ip = ""  # client: ours; gateway: the one we handed out
         self.predecessor: IsakmpSa | None = None
         self.is_replaced = False
-        self.last_heard: Instant = 0
         self.dpd_sequence = 0
         self.dpd_tries = 0
         self.joiner = Joiner()
@@ -111,16 +93,6 @@ class IsakmpSa:
         self._sent_count = 0
 
     # -- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def is_initiator(self) -> bool:
-        """Whether we began phase 1."""
-        return self.role == "initiator"
-
-    @property
-    def other(self) -> Role:
-        """The role of the other side."""
-        return "responder" if self.is_initiator else "initiator"
 
     @property
     def is_client(self) -> bool:
@@ -138,27 +110,9 @@ class IsakmpSa:
         return f"{self.cookie_i.hex()}_{self.cookie_r.hex()}"
 
     @property
-    def state(self) -> PhaseOne:
-        """Where it stands."""
-        return self.machine.state
-
-    @property
     def is_authenticated(self) -> bool:
         """Whether phase 1 is done."""
         return self.state in (PhaseOne.XAUTH, PhaseOne.CONFIGURING, PhaseOne.ESTABLISHED)
-
-    @property
-    def has_nat(self) -> bool:
-        """Whether there is a NAT on the way."""
-        return self.local_behind_nat or self.remote_behind_nat
-
-    def say(self, kind: type[_Event], now: Instant, **facts: Any) -> None:
-        """Emit an event of this SA."""
-        self.owner.mailbox.emit(kind(time_ns=now, group_id=self.group_id, vantage=self.role, **facts))
-
-    def count(self, what: str) -> None:
-        """Count something that was dropped or refused."""
-        self.owner.mailbox.counts[what] += 1
 
     def take(self, given: Input, received: Received | None, now: Instant) -> None:
         """Give phase 1's state machine an input."""
@@ -167,17 +121,6 @@ class IsakmpSa:
     def role_of(self, talk: Talk) -> Role:
         """Who began an exchange, as a role in the ISAKMP SA."""
         return self.role if talk.by_us else self.other
-
-    # -- timers -------------------------------------------------------------------------------------------------
-
-    def set_timer(self, name: str, when: Instant) -> None:
-        """(Re)start a timer."""
-        self.timers[name] = when
-        self.owner.schedule(self, when)
-
-    def clear_timer(self, name: str) -> None:
-        """Stop a timer, if it runs."""
-        self.timers.pop(name, None)
 
     # -- exchanges ----------------------------------------------------------------------------------------------
 

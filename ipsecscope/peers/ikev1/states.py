@@ -7,13 +7,12 @@ from enum import Enum
 from typing import Any
 
 from ipsecscope.decrypt.groups import KeyPair
-from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.ikev1 import SecurityAssociation
 from ipsecscope.dissect.registry.ikev2 import SecurityProtocol
 from ipsecscope.dissect.registry.ipsec_doi import ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType
-from ipsecscope.peers.config import Mode
+from ipsecscope.peers.association import ChildAssociation
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.config import ChildRequest
 from ipsecscope.peers.peer import Machine
@@ -89,30 +88,14 @@ class Talk:
 
 
 @dataclass(slots=True, eq=False)
-class ChildSa:
+class ChildSa(ChildAssociation):
     """A pair of SAs of one protocol that a quick mode made. ``initiator`` is the initiator of that quick mode."""
 
     protocol: ProtocolId
-    spi_in: bytes
-    spi_out: bytes
-    suite: ChildSuite
-    keys: ChildKeys
-    is_initiator: bool
     tsi: str
     tsr: str
-    mode: Mode
     request: ChildRequest
     message_id: int
-
-    @property
-    def spi_i(self) -> bytes:
-        """The SPI that the initiator of its quick mode chose."""
-        return self.spi_in if self.is_initiator else self.spi_out
-
-    @property
-    def spi_r(self) -> bytes:
-        """The SPI that the responder of its quick mode chose."""
-        return self.spi_out if self.is_initiator else self.spi_in
 
     @property
     def security_protocol(self) -> SecurityProtocol:

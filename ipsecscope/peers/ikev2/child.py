@@ -219,7 +219,7 @@ def respond(
     if isinstance(configured, Refusal):
         return configured
     address, reply = configured
-    if mode == Mode.TRANSPORT and (sa.local_behind_nat or sa.remote_behind_nat):
+    if mode == Mode.TRANSPORT and (sa.has_nat):
         mine, yours = _ranges(tsr.selectors), _ranges(tsi.selectors)  # RFC 7296 section 2.23.1
     else:
         yours = narrow(tsi.selectors, _their_policy(sa, address))
@@ -325,7 +325,7 @@ def install(sa: IkeSa, child: ChildSa, now: Instant) -> None:
         esn=child.esn,
         src=sa.path.local,
         dst=sa.path.remote,
-        encapsulated=sa.local_behind_nat or sa.remote_behind_nat,
+        encapsulated=sa.has_nat,
         virtual_ip=child.virtual_ip,
     )
     lifetime = sa.config.patience.child_lifetime

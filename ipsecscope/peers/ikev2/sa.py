@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
@@ -26,26 +26,23 @@ from ipsecscope.dissect.registry.ikev2 import (
     NotifyType,
 )
 from ipsecscope.peers import events
-from ipsecscope.peers.config import Identity, PeerConfig
-from ipsecscope.peers.entropy import Entropy, Instant
-from ipsecscope.peers.events import PeerEvent, Role
+from ipsecscope.peers.association import Association, AssociationOwner
+from ipsecscope.peers.config import PeerConfig
+from ipsecscope.peers.entropy import Instant
+from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, notation
 from ipsecscope.peers.ikev2.protection import Protection, Sealed
 from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task
-from ipsecscope.peers.peer import Input, Local, Machine, Mailbox, Path
+from ipsecscope.peers.peer import Input, Local, Machine, Path
 
 MAX_TASKS = 64  # exchanges that wait for their turn
 MESSAGE_IDS = 2**32  # RFC 7296 section 2.2: an IKE SA must be rekeyed before its message ids run out
 
-_Event = TypeVar("_Event", bound=PeerEvent)
 
-
-class Owner(Protocol):
+class Owner(AssociationOwner, Protocol):
     """What an IKE SA asks of the peer it belongs to."""
 
     config: PeerConfig
-    entropy: Entropy
-    mailbox: Mailbox
 
     def new_sa(self, role: Role, spi_i: bytes, spi_r: bytes, path: Path) -> IkeSa:
         """Make an IKE SA beside this one."""
@@ -67,24 +64,16 @@ class Owner(Protocol):
         """Close all other IKE SAs with the same identity: INITIAL_CONTACT (RFC 7296 section 2.4)."""
         ...
 
-    def schedule(self, sa: IkeSa, when: Instant) -> None:
-        """Wake the SA then."""
-        ...
 
-
-class IkeSa:
+class IkeSa(Association[Owner, PeerConfig, State]):
     """An IKE SA and everything that goes on inside it."""
 
     def __init__(
         self, owner: Owner, machine: Machine[State], role: Role, spi_i: bytes, spi_r: bytes, path: Path
     ) -> None:
-        self.owner = owner
-        self.config = owner.config
-        self.machine = machine
-        self.role = role
+        super().__init__(owner, machine, role, path)
         self.spi_i = spi_i
         self.spi_r = spi_r
-        self.path = path
         self.handshake = Handshake()
         self.chosen: Proposal | None = None
         self.protection: Protection | None = None
@@ -94,30 +83,14 @@ class IkeSa:
         self.outstanding: Outstanding | None = None
         self.tasks: deque[Task] = deque()
         self.children: list[ChildSa] = []
-        self.timers: dict[str, Instant] = {}
         self.supported: set[NotifyType] = set()  # what the other side announced
         self.hashes: tuple[HashAlgorithm, ...] = ()
-        self.remote_id: Identity | None = None
-        self.local_behind_nat = False
-        self.remote_behind_nat = False
-        self.virtual_ip = ""
-        self.last_heard: Instant = 0
         self.sent_chunk = b""  # IntAuth part of the message sent last
         self.answered_task: Task | None = None  # whose response is being taken
         self._answered: tuple[int, tuple[bytes, ...], str] | None = None
         self._is_silent = False
 
     # -- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def is_initiator(self) -> bool:
-        """Whether we are the original initiator."""
-        return self.role == "initiator"
-
-    @property
-    def other(self) -> Role:
-        """The role of the other side."""
-        return "responder" if self.is_initiator else "initiator"
 
     @property
     def local_spi(self) -> bytes:
@@ -128,11 +101,6 @@ class IkeSa:
     def group_id(self) -> str:
         """How events call this SA."""
         return f"{self.spi_i.hex()}_{self.spi_r.hex()}"
-
-    @property
-    def state(self) -> State:
-        """Where it stands."""
-        return self.machine.state
 
     @property
     def suite(self) -> IkeSuite:
@@ -146,29 +114,10 @@ class IkeSa:
         assert self.protection is not None
         return self.protection.keys
 
-    def say(self, kind: type[_Event], now: Instant, **facts: Any) -> None:
-        """Emit an event of this SA."""
-        self.owner.mailbox.emit(kind(time_ns=now, group_id=self.group_id, vantage=self.role, **facts))
-
-    def count(self, what: str) -> None:
-        """Count something that was dropped or refused."""
-        self.owner.mailbox.counts[what] += 1
-
     def take(self, given: Input, received: Received | None, now: Instant) -> None:
         """Give the state machine an input, then begin whatever waits."""
         self.machine.take(given, self, received, now)
         self.begin_next(now)
-
-    # -- timers -------------------------------------------------------------------------------------------------
-
-    def set_timer(self, name: str, when: Instant) -> None:
-        """(Re)start a timer."""
-        self.timers[name] = when
-        self.owner.schedule(self, when)
-
-    def clear_timer(self, name: str) -> None:
-        """Stop a timer, if it runs."""
-        self.timers.pop(name, None)
 
     # -- sending ------------------------------------------------------------------------------------------------
 

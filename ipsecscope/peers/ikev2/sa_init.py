@@ -151,7 +151,7 @@ def accept(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
 
 def _float(sa: IkeSa) -> None:
     """Go to the NAT-T ports: behind a NAT (RFC 7296 section 2.23), and with MOBIKE in any case (RFC 4555 3.3)."""
-    if sa.local_behind_nat or sa.remote_behind_nat or (sa.config.mobike and sa.config.nat_detection):
+    if sa.has_nat or (sa.config.mobike and sa.config.nat_detection):
         port = sa.config.nat_port
         sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, port))
 

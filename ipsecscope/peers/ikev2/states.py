@@ -8,7 +8,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ipsecscope.decrypt.groups import KeyPair
-from ipsecscope.decrypt.keymat import ChildKeys, ChildSuite
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.ikev2 import SecurityAssociation
@@ -17,7 +16,7 @@ from ipsecscope.dissect.registry.ikev2 import (
     KeyExchangeMethod,
     SecurityProtocol,
 )
-from ipsecscope.peers.config import Mode
+from ipsecscope.peers.association import ChildAssociation
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev2.messages import Received
 from ipsecscope.peers.peer import Input, Machine
@@ -55,32 +54,16 @@ class ChildState(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class ChildSa:
+class ChildSa(ChildAssociation):
     """A Child SA: one SA in each direction. ``initiator`` is the initiator of the exchange that made it."""
 
     protocol: SecurityProtocol
-    spi_in: bytes
-    spi_out: bytes
-    suite: ChildSuite
-    keys: ChildKeys
-    is_initiator: bool
     tsi: tuple[RangeSelector, ...]
     tsr: tuple[RangeSelector, ...]
-    mode: Mode
     esn: bool
     method: KeyExchangeMethod | None
     machine: Machine[ChildState]
     virtual_ip: str = ""
-
-    @property
-    def spi_i(self) -> bytes:
-        """The SPI that the initiator of its exchange chose."""
-        return self.spi_in if self.is_initiator else self.spi_out
-
-    @property
-    def spi_r(self) -> bytes:
-        """The SPI that the responder of its exchange chose."""
-        return self.spi_out if self.is_initiator else self.spi_in
 
     @property
     def is_alive(self) -> bool:
