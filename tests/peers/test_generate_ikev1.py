@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import pytest
+from played import played
 
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import IkeV1Keys, SaKeys
@@ -17,7 +17,7 @@ from ipsecscope.peers.events import ChildSaDeleted, ChildSaInstalled
 from ipsecscope.peers.gateway import GatewayStation
 from ipsecscope.peers.ikev1.config import Ikev1Config
 from ipsecscope.peers.ikev1.peer import Ikev1Peer
-from ipsecscope.peers.scenario import LEFT_HOST, RIGHT_HOST, Generated
+from ipsecscope.peers.scenario import LEFT_HOST, RIGHT_HOST
 from ipsecscope.peers.scenarios import generate
 from ipsecscope.peers.scenarios_ikev1 import IKEV1_SCENARIOS
 from ipsecscope.peers.traffic import Idle, Ping
@@ -40,11 +40,6 @@ ENDS = {
 }
 UNREADABLE = {"ikev1-wrong-psk"}  # keys that do not agree
 BUNDLES = ("ah-esp-transport", "ah-esp-tunnel")
-
-
-@cache
-def played(name: str) -> Generated:
-    return generate(name)
 
 
 def analysed(name: str, folder: Path, *, only_ike: bool) -> Analysis:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from played import played
 
-from ipsecscope.peers.scenarios import SCENARIOS, generate
+from ipsecscope.peers.scenarios import SCENARIOS
 from ipsecscope.timeline.analysis import analyze
 
 SENT = ("ike:message", "ike:retransmission")
@@ -25,7 +26,7 @@ def told(events: Iterable[tuple[int, str, str, dict[str, Any]]]) -> Counter[Told
 
 @pytest.mark.parametrize(("name",), [(name,) for name in WHOLE if name != "ikev2-rsa"])
 def test_messages_that_the_peers_sent_are_those_that_the_correlator_finds(name: str, tmp_path: Path) -> None:
-    generated = generate(name)
+    generated = played(name)
     path = tmp_path / f"{name}.pcapng"
     path.write_bytes(generated.pcapng)
     seen = analyze([str(path)]).events

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from functools import cache
 
 import pytest
+from played import played
 
 from ipsecscope.capture.files import open_capture
 from ipsecscope.decrypt.keys import IkeV2Keys, SaKeys
@@ -53,11 +53,6 @@ REFUSALS = {
     "ikev2-pfs-mismatch": "NO_PROPOSAL_CHOSEN",
     "ikev2-no-additional-sas": "NO_ADDITIONAL_SAS",
 }
-
-
-@cache
-def played(name: str) -> Generated:
-    return generate(name)
 
 
 def datagrams(generated: Generated) -> list[bytes]:
