@@ -158,6 +158,16 @@ def test_certificates_prove_both_sides(kind: KeyKind, method: AuthMethod) -> Non
     assert requests[-1] == "HDR, SK {IDi, CERT, CERTREQ, IDr, AUTH, SA, TSi, TSr}"
 
 
+@pytest.mark.rfc("7296", "3.7")
+def test_responder_that_verifies_certificates_asks_for_one() -> None:
+    # strongSwan sends its certificate only to who asked for one.
+    bob = {"authorities": (CA.certificate,), "remote_methods": (AuthMethod.SIGNATURE,)}
+    pair = Pair(certified(ALICE, KeyKind.RSA, AuthMethod.SIGNATURE) | {"remote_methods": (AuthMethod.PSK,)}, bob)
+    pair.connect()
+    assert "CERTREQ" in pair.transcript()[1]
+    assert "CERTREQ" not in Pair().connect().transcript()[1]
+
+
 def test_each_side_may_prove_itself_in_its_own_way() -> None:
     alice = {**certified(ALICE, KeyKind.ED25519, AuthMethod.SIGNATURE), "remote_methods": (AuthMethod.PSK,)}
     bob = {"remote_methods": (AuthMethod.SIGNATURE,), "authorities": (CA.certificate,)}

@@ -20,6 +20,7 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, N
 from ipsecscope.peers import events
 from ipsecscope.peers.config import PeerConfig
 from ipsecscope.peers.entropy import Entropy, Instant
+from ipsecscope.peers.ikev2.authentication import certificate_request
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, note
 from ipsecscope.peers.ikev2.negotiation import (
     additional_key_exchanges,
@@ -241,6 +242,7 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         KeyExchange(method=exchanged.method, data=public),
         Nonce(data=handshake.nr),
         *(_nat_detection(sa, received.path) if _has_nat_detection(received) else ()),
+        *certificate_request(sa),  # RFC 7296 section 3.7: an initiator that is not asked may send no certificate
         *_announced(sa.config, initiator=False, wanted=sa.supported),
     ]
     handshake.response = sa.answer(received, bodies, now)
