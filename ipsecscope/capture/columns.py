@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ipsecscope.capture.clear import Key
 from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.headers import read_headers
 from ipsecscope.capture.pipeline import BULK, Pipeline
@@ -32,7 +33,7 @@ class Columns(msgspec.Struct):
     ``encapsulation`` are those of ``datagrams.py``. ``length`` counts octets on the wire from the ESP or AH header on,
     ``missing`` those of them that the capture lacks. ``offset`` and ``packet_offset`` are where the payload and the IP
     packet around it start in ``buffer``, or, where negative, ``~index`` into ``extras``; ``packet_length`` is 0 when
-    there is no one packet. ``duplicate_of`` is the record that holds the same packet already, 0 for none.
+    there is no one packet; ``fragments`` is how many IP fragments made it. ``duplicate_of`` is the record that holds the same packet already, 0 for none.
     """
 
     file: npt.NDArray[np.int32]
@@ -54,6 +55,7 @@ class Columns(msgspec.Struct):
     packet_offset: npt.NDArray[np.int64]
     packet_length: npt.NDArray[np.uint32]
     duplicate_of: npt.NDArray[np.int64]
+    fragments: npt.NDArray[np.uint16]
     addresses: tuple[str, ...] = ()
     buffer: bytes = b""
     extras: tuple[bytes, ...] = ()
@@ -96,6 +98,7 @@ _TYPES: dict[str, type[np.generic]] = {
     "packet_offset": np.int64,
     "packet_length": np.uint32,
     "duplicate_of": np.int64,
+    "fragments": np.uint16,
 }
 
 
@@ -110,6 +113,7 @@ def classify(records: Records, pipeline: Pipeline) -> tuple[Columns, list[Datagr
     for packets in headers.packets:
         sort_out(records.buffer, packets, table, triage)
     slow, datagrams = _scalar(records, pipeline, triage)
+    _count_clear(records, pipeline, triage, slow)
     pipeline.frames += triage.dropped + sum(len(bulk.start) for bulk in triage.bulk)
     pipeline.other += triage.dropped
     columns = _joined(records, triage.bulk, slow)
@@ -122,13 +126,30 @@ class _Slow(msgspec.Struct):
 
     row: list[int] = msgspec.field(default_factory=list)
     datagrams: list[Datagram] = msgspec.field(default_factory=list)
+    clear: list[tuple[int, Key]] = msgspec.field(default_factory=list)
+    recalled: list[Indices] = msgspec.field(default_factory=list)
+
+
+def _count_clear(records: Records, pipeline: Pipeline, triage: Triage, slow: _Slow) -> None:
+    """Count what is outside IPsec by its ends."""
+    if not triage.clear and not slow.clear:
+        return
+    kinds = (Kind.ESP, Kind.AH)
+    rows = [bulk.packets.row for bulk in triage.bulk if bulk.kind in kinds]
+    behind = [row for row, each in zip(slow.row, slow.datagrams, strict=True) if each.kind in kinds]
+    protected = np.unique(np.concatenate([*rows, np.array(behind, np.int64)]))
+    recalled = np.concatenate([*slow.recalled, np.empty(0, np.int64)])
+    pipeline.clear.update(records, triage.clear, recalled, protected)
+    for row, key in slow.clear:
+        pipeline.clear.update_one(records, row, key, protected)
 
 
 def _scalar(records: Records, pipeline: Pipeline, triage: Triage) -> tuple[_Slow, list[Datagram]]:
     """Take IKE and feed the unclear rows, in order, with those that become of interest on the way."""
     slow, others = _Slow(), []
     plain = datagrams_of(records, triage.ike)
-    for row in _Queue(triage, pipeline, list(plain)):
+    queue = _Queue(triage, pipeline, list(plain))
+    for row in queue:
         if row in plain:
             message = plain.pop(row)
             start = int(records.offset[row])
@@ -140,6 +161,9 @@ def _scalar(records: Records, pipeline: Pipeline, triage: Triage) -> tuple[_Slow
                 slow.datagrams.append(datagram)
             else:
                 others.append(datagram)
+        if pipeline.outermost is not None:
+            slow.clear.append((row, pipeline.outermost))
+    slow.recalled = queue.recalled
     return slow, others
 
 
@@ -151,6 +175,7 @@ class _Queue:
         self._known = pipeline.known
         self._rows: Indices = np.unique(np.concatenate([*triage.unclear, np.array(more, np.int64)]))
         self._sizes = (0, 0)
+        self.recalled: list[Indices] = []
 
     def __iter__(self) -> Iterator[int]:
         self._recall(-1)
@@ -175,6 +200,7 @@ class _Queue:
                 back = np.isin(dropped.key, keys) & (dropped.row > behind)
                 if back.any():
                     self._rows = np.union1d(self._rows, dropped.row[back])
+                    self.recalled.append(dropped.row[back])
                     self._triage.dropped -= int(np.count_nonzero(back))
                     drops[index] = Dropped(dropped.row[~back], dropped.key[~back])
 
@@ -226,6 +252,7 @@ def _fast_part(records: Records, bulk: Bulk, addresses: _Addresses) -> dict[str,
         "packet_offset": packets.start,
         "packet_length": packets.end - packets.start,
         "duplicate_of": np.zeros(size, np.int64),
+        "fragments": np.ones(size, np.uint16),
     }
 
 
@@ -244,6 +271,7 @@ def _slow_part(records: Records, slow: _Slow, addresses: _Addresses, extras: lis
     part["packet_offset"] = [offset for _, offset in spots]
     part["packet_length"] = [len(each.packet) for each in found]
     part["duplicate_of"] = [0] * len(found)
+    part["fragments"] = [min(each.fragments, 0xFFFF) for each in found]
     for name, which in (("spi", 0), ("seq", 1)):
         part[name] = [
             _word(each.payload, _SPI_AND_SEQ[each.kind][which]) if each.kind in _SPI_AND_SEQ else 0 for each in found

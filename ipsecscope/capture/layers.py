@@ -84,6 +84,7 @@ def ipv4(walk: Walk) -> Layer | None:
     walk.src = address_text(walk.data[walk.pos + 12 : walk.pos + 16])
     walk.dst = address_text(walk.data[walk.pos + 16 : walk.pos + 20])
     walk.identification, walk.dont_fragment = walk.number(4, 2), bool(flags & DONT_FRAGMENT)
+    walk.outermost = walk.outermost or (walk.src, walk.dst, protocol)
     start = walk.pos
     walk.pos += header
     if flags & (MORE_FRAGMENTS | FRAGMENT_OFFSET):
@@ -109,6 +110,7 @@ def ipv6(walk: Walk) -> Layer | None:
     for _ in range(MAX_EXTENSION_HEADERS):
         number = walk.data[following]
         if number not in EXTENSION_HEADERS:
+            walk.outermost = walk.outermost or (walk.src, walk.dst, number)
             return IP_PROTOCOLS.get(number)
         if walk.left < FRAGMENT_HEADER:
             return None
@@ -295,6 +297,7 @@ class Decoder:
 
     Attributes:
         notes: what was given up on.
+        outermost: source, destination and protocol of the outermost IP packet of the latest frame; None without one.
         known: conversations on ports of their own, filled by whoever keeps track of them.
     """
 
@@ -303,6 +306,7 @@ class Decoder:
         self.ike_ports = ike_ports
         self.known = known or Known()
         self.notes: list[CaptureNote] = []
+        self.outermost: tuple[str, str, int] | None = None
 
     def decode(self, frame: Frame) -> list[Datagram]:
         """The datagrams that stand whole in one frame: nothing that needs another frame."""
@@ -311,12 +315,15 @@ class Decoder:
     def units(self, frame: Frame) -> list[Unit]:
         """Everything of IPsec in one frame: datagrams, IP fragments, TCP segments."""
         layer = link.LINK_LAYERS.get(frame.link_type)
+        self.outermost = None
         if layer is None:
             return []
         origin = Origin(frame.file, (frame.number,), frame.time_ns, frame.comment)
         layers = ["RAW"] if frame.link_type in link.RAW_LINK_TYPES else []
         walk = Walk(frame.data, frame.original_length, origin, self.ike_ports, self.known, layers)
-        return self._run(walk, layer)
+        found = self._run(walk, layer)
+        self.outermost = walk.outermost
+        return found
 
     def packet_units(
         self, packet: bytes, wire_length: int, origin: Origin, layers: list[str], depth: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ipsecscope.capture.clear import ClearTable, Key
 from ipsecscope.capture.copies import Copies
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.duplicates import Duplicates, Sighting
@@ -36,6 +37,8 @@ class Pipeline:
         known: conversations that were found to carry IPsec on ports of their own.
         duplicates: the latest packets, to recognise their copies.
         copies: the same for columns.
+        clear: IP packets outside IPsec, by sender, receiver and protocol.
+        outermost: source, destination and protocol of the latest frame when it holds nothing of IPsec.
     """
 
     def __init__(self, ike_ports: frozenset[int] = frozenset()) -> None:
@@ -51,19 +54,27 @@ class Pipeline:
         self._streams = TcpStreams(self.known)
         self.duplicates = Duplicates()
         self.copies = Copies()
+        self.clear = ClearTable()
+        self.outermost: Key | None = None
         self._partners: set[frozenset[str]] = set()
 
     def feed(self, frame: Frame) -> list[Datagram]:
         """Take a frame; returns the datagrams that it completes, in the order in which they stand in it."""
         found = self.read(frame)
+        if self.outermost is not None:
+            self.clear.add(self.outermost, frame)
+        if any(each.kind in (Kind.ESP, Kind.AH) for each in found):
+            self.clear.protected(frame)
         return [self._marked(each, _link(each, frame)) if each.kind in BULK else each for each in found]
 
     def read(self, frame: Frame) -> list[Datagram]:
-        """As ``feed``, but without looking for copies among ESP, AH and keepalives: ``columns.py`` does that in bulk."""
+        """As ``feed``, for ``columns.py``, which looks for copies of ESP, AH and keepalives, and counts clear packets, in bulk."""
         self.frames += 1
         units = self._decoder.units(frame)
+        self.outermost = None
         if not units:
             self.other += 1
+            self.outermost = self._decoder.outermost
         found = self._work(units)
         self._collect_notes()
         return [each if each.kind in BULK else self._marked(each, _link(each, frame)) for each in found]

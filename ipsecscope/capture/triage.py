@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ipsecscope.capture import icmp
+from ipsecscope.capture import clear, icmp
 from ipsecscope.capture.ctcp import CTCP_PORT
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.headers import Indices, Mask, Packets, gather
@@ -70,6 +70,7 @@ class Triage(msgspec.Struct):
     unclear: list[Indices] = msgspec.field(default_factory=list)
     udp: list[Dropped] = msgspec.field(default_factory=list)
     tcp: list[Dropped] = msgspec.field(default_factory=list)
+    clear: list[clear.Dropped] = msgspec.field(default_factory=list)
     dropped: int = 0
 
 
@@ -106,7 +107,7 @@ def sort_out(buffer: bytes, packets: Packets, table: npt.NDArray[np.uint8], tria
     protocol = packets.protocol
     fate = _FATES[packets.version][protocol]
     triage.unclear.append(packets.row[fate == _SCALAR])
-    triage.dropped += int(np.count_nonzero(fate == _DROP))
+    _leave(triage, packets, fate == _DROP)
     for number, sorter in ((Protocol.ESP, _esp), (Protocol.AH, _ah), (_ICMP[packets.version], _icmp)):
         which = protocol == number
         if which.any():
@@ -173,7 +174,7 @@ def _icmp(packets: Packets, triage: Triage) -> None:
     errors = icmp.ERRORS if packets.version == 4 else icmp.ERRORS_V6
     unclear = np.isin(packets.a >> 24, list(errors)) | (packets.end <= packets.transport)
     triage.unclear.append(packets.row[unclear])
-    triage.dropped += int(np.count_nonzero(~unclear))
+    _leave(triage, packets, ~unclear)
 
 
 def _udp(buffer: bytes, packets: Packets, table: npt.NDArray[np.uint8], triage: Triage) -> None:
@@ -273,9 +274,17 @@ def _tcp(buffer: bytes, packets: Packets, triage: Triage) -> None:
     _drop(triage, triage.tcp, packets, candidate)
 
 
+def _leave(triage: Triage, packets: Packets, which: Mask) -> None:
+    """These packets are of no interest, but for where they go."""
+    count = int(np.count_nonzero(which))
+    if count:
+        triage.dropped += count
+        triage.clear.append(clear.dropped(packets, which))
+
+
 def _drop(triage: Triage, into: list[Dropped], packets: Packets, candidate: Mask) -> None:
     if candidate.any():
         triage.unclear.append(packets.row[candidate])
         packets = packets.pick(~candidate)
-    triage.dropped += len(packets.row)
+    _leave(triage, packets, np.ones(len(packets.row), bool))
     into.append(Dropped(packets.row, port_key(packets.a >> 16, packets.a & 0xFFFF)))

@@ -136,6 +136,7 @@ class Walk:
         "known",
         "layers",
         "origin",
+        "outermost",
         "packet_end",
         "packet_start",
         "pos",
@@ -168,6 +169,7 @@ class Walk:
         self.identification: int | None = None
         self.dont_fragment: bool | None = None
         self.quoting: Datagram | None = None
+        self.outermost: tuple[str, str, int] | None = None  # source, destination, protocol of the first IP header
 
     @property
     def left(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.diagnose.rule import (
     CONFIDENCES,
     GROUPS,
@@ -20,7 +21,7 @@ from ipsecscope.diagnose.rule import (
     Rule,
     in_order,
 )
-from ipsecscope.diagnose.view import ClearTraffic, View
+from ipsecscope.diagnose.view import View
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa
@@ -66,7 +67,7 @@ def diagnose(
 
     Args:
         analysis: the timeline.
-        clear: what was seen of traffic outside IPsec, for the rules about leaks.
+        clear: traffic outside IPsec beyond what the analysis counted, for the rules about leaks.
         select: codes, groups or slugs to run; all when empty.
         ignore: codes, groups or slugs to leave out.
     """

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.diagnose import sizes
 from ipsecscope.diagnose.sizes import Envelope, Inner
 from ipsecscope.dissect import ikev1, ikev2
@@ -32,20 +33,6 @@ MAX_COMPARED = 256  # other SAs that one SA is compared with, so that all rules 
 AnswerKind = Literal["none", "refused", "child-refused", "complete", "eap-refused", "eap-open", "unknown"]
 
 
-class ClearTraffic(msgspec.Struct, frozen=True):
-    """IP packets outside IPsec between two hosts, as the capture layer counted them; ``protocol`` is IP's number."""
-
-    src: str
-    dst: str
-    protocol: int
-    packets: int
-    first_ns: int
-    last_ns: int
-    first_frame: int
-    last_frame: int
-    file: int = 0
-
-
 class Answer(msgspec.Struct, frozen=True):
     """How the IKE_AUTH exchanges of an IKE SA ended."""
 
@@ -62,7 +49,7 @@ class View:
 
     def __init__(self, analysis: Analysis, clear: Sequence[ClearTraffic] = ()) -> None:
         self.analysis = analysis
-        self.clear = tuple(clear)
+        self.clear: tuple[ClearTraffic, ...] = (*analysis.clear, *clear)
         self.sas: dict[str, IkeSa] = {sa.id: sa for sa in analysis.ike_sas}
         self.flows: dict[str, Flow] = {flow.id: flow for flow in analysis.flows}
         self.last_ns = analysis.last_ns or 0

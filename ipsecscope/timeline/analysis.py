@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import numpy as np
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.capture.columns import Columns, classify
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
 from ipsecscope.capture.pipeline import Pipeline
@@ -80,6 +81,7 @@ class Analysis(msgspec.Struct):
     last_ns: int | None = None
     orphans: list[MessageRecord] = msgspec.field(default_factory=list)
     capture_notes: list[CaptureNote] = msgspec.field(default_factory=list)
+    clear: tuple[ClearTraffic, ...] = ()
     keys: tuple[KeyRecord, ...] = ()  # that opened something here, with the SPIs of what they opened
 
 
@@ -273,7 +275,13 @@ class _Run:
             first_ns=self.first_ns,
             last_ns=self.last_ns,
             orphans=self.correlator.unreadable,
-            capture_notes=[*self.pipeline.notes, *self.correlator.notes(), *self.table.notes()],
+            capture_notes=[
+                *self.pipeline.notes,
+                *self.pipeline.clear.notes(),
+                *self.correlator.notes(),
+                *self.table.notes(),
+            ],
+            clear=self.pipeline.clear.traffic(),
         )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from lab import capture, diagnosed
-from staged import Stage, notify
+from staged import SECOND, START, Stage, notify
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.diagnose.engine import all_rules, diagnose
 from ipsecscope.diagnose.rule import CRITICAL, GROUPS, RULES, Evidence, Finding, Found, rule
-from ipsecscope.diagnose.view import ClearTraffic
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.reports import document
 from ipsecscope.timeline.sas import IkeSa
@@ -111,7 +111,7 @@ def test_each_broken_sa_has_its_own_headline_and_the_worst_leads() -> None:
 
 def test_clear_traffic_between_private_networks_is_a_leak() -> None:
     stage = Stage().init().auth().flow({136: 9}, at=1, stop=5)
-    leak = ClearTraffic("10.2.0.1", "10.1.0.1", 1, 9, 0, 1, 7, 31)
+    leak = ClearTraffic("10.2.0.1", "10.1.0.1", 1, 9, START + 2 * SECOND, START + 5 * SECOND, 7, 31)
     found = diagnose(stage.analysis(until=9), [leak])
     assert found.headline is not None
     assert found.headline.code == "NET-014"

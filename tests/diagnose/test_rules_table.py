@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from lab import LAB, PUBLIC, SCENARIOS, analysed, capture
-from staged import START, Stage, ike_sa, key_exchange, notify
+from staged import SECOND, START, Stage, ike_sa, key_exchange, notify
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.capture.datagrams import Encapsulation
 from ipsecscope.diagnose.engine import Diagnosis, all_rules, diagnose
-from ipsecscope.diagnose.view import ClearTraffic
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions.fortinet import NETWORK_OVERLAY_ID
 from ipsecscope.dissect.registry.ikev2 import (
@@ -336,7 +336,9 @@ def overtaking() -> Analysis:
 @staged("NET-014")
 def replies_in_the_clear() -> Diagnosis:
     analysis = Stage().init().auth().flow({136: 9}, at=1, stop=5).analysis(until=9)
-    return diagnose(analysis, [ClearTraffic("10.2.0.1", "10.1.0.1", 1, 9, START, START + 1, 7, 31)])
+    return diagnose(
+        analysis, [ClearTraffic("10.2.0.1", "10.1.0.1", 1, 9, START + 2 * SECOND, START + 5 * SECOND, 7, 31)]
+    )
 
 
 @staged("NET-015")

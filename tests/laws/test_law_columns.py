@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,15 +32,16 @@ from packets import (
     vlan,
 )
 
+from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.capture.columns import Columns, classify
 from ipsecscope.capture.datagrams import Datagram, Kind
 from ipsecscope.capture.files import open_capture
 from ipsecscope.capture.pipeline import BULK, Pipeline
 from ipsecscope.capture.records import Frame, Records
 
-SIMPLE = ("file", "frame", "time_ns", "kind", "encapsulation", "sport", "dport", "missing", "ttl", "dscp")
+SIMPLE = ("file", "frame", "time_ns", "kind", "encapsulation", "sport", "dport", "missing", "ttl", "dscp", "fragments")
 Row = tuple[Any, ...]
-Outcome = tuple[list[Row], list[Datagram], list[Datagram], list[Any], int, int]
+Outcome = tuple[list[Row], list[Datagram], list[Datagram], list[Any], int, int, list[ClearTraffic]]
 
 
 def scalar_row(datagram: Datagram) -> Row:
@@ -76,12 +78,17 @@ def column_rows(columns: Columns) -> list[Row]:
     ]
 
 
+def clear(pipeline: Pipeline) -> list[ClearTraffic]:
+    """What was counted outside IPsec; which packets came right behind ESP is told within one window only."""
+    return [msgspec.structs.replace(each, echoes=0) for each in pipeline.clear.traffic()]
+
+
 def scalar(frames: Iterable[Frame], ports: frozenset[int] = frozenset()) -> Outcome:
     pipeline = Pipeline(ports)
     found = [each for one in frames for each in pipeline.feed(one)]
     rows = [scalar_row(each) for each in found if each.kind in BULK]
     rest = [each for each in found if each.kind not in BULK]
-    return rows, rest, pipeline.finish(), pipeline.notes, pipeline.frames, pipeline.other
+    return rows, rest, pipeline.finish(), pipeline.notes, pipeline.frames, pipeline.other, clear(pipeline)
 
 
 def columnar(windows: Iterable[Records], ports: frozenset[int] = frozenset()) -> Outcome:
@@ -92,7 +99,7 @@ def columnar(windows: Iterable[Records], ports: frozenset[int] = frozenset()) ->
         columns, datagrams = classify(window, pipeline)
         rows += column_rows(columns)
         rest += datagrams
-    return rows, rest, pipeline.finish(), pipeline.notes, pipeline.frames, pipeline.other
+    return rows, rest, pipeline.finish(), pipeline.notes, pipeline.frames, pipeline.other, clear(pipeline)
 
 
 def windows(frames: Sequence[Frame], sizes: Sequence[int], room: int = 256) -> Iterable[Records]:

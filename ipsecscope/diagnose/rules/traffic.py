@@ -1,4 +1,4 @@
-"""NET for tunnels that stand: data in one direction only, no data at all, or data beside the tunnel."""
+"""NET for tunnels that stand: data in one direction only, or no data at all."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from ipsecscope.diagnose import evidence
-from ipsecscope.diagnose.rule import CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
-from ipsecscope.diagnose.view import ClearTraffic, View, exchanges_of, is_informational
-from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, seconds, who
+from ipsecscope.diagnose.rule import CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
+from ipsecscope.diagnose.view import View, exchanges_of, is_informational
+from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, seconds, who
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
-from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
@@ -219,61 +218,3 @@ def _is_probe(sa: IkeSa) -> bool:
     """Whether an SA was closed within a moment: nobody meant to use it."""
     later = [each for each in sa.exchanges if is_informational(each)]
     return bool(later) and sa.established_ns is not None and later[0].start_ns - sa.established_ns < NANOSECONDS // 2
-
-
-@rule(
-    "NET-014",
-    "cleartext-leak",
-    CRITICAL,
-    title="Traffic leaves in the clear beside the tunnel",
-    means="Packets that belong into the tunnel cross the network unencrypted.",
-    detect="Packets between private networks, or tunnel protocols between the gateways, outside ESP on the same link.",
-    look_alikes={
-        "CAP-005": "Linux shows decrypted packets once more on the interface they came in by, right behind the ESP packet"
-    },
-    causes=(
-        "a missing route or policy on the side that answers",
-        "NAT before IPsec",
-        "no policy that drops while the tunnel is down",
-    ),
-    confirm="Compare with the traffic selectors.",
-    fix="Add the policy or route; drop what must not leave in the clear.",
-    swanctl="children.NAME.start_action = trap",
-    ios="ip access-list OUTSIDE-OUT / deny gre any any",
-    rfc=("RFC 4301 5.1",),
-)
-def cleartext_leak(analysis: Analysis, view: View) -> Iterator[Found]:
-    """Clear packets where an SA stands."""
-    gateways = {
-        address for sa in analysis.ike_sas for end in (sa.initiator, sa.responder) for address, _ in end.addresses
-    }
-    tunnels = {int(IpProtocol[name]) for name in ("GRE", "IPV4", "IPV6") if name in IpProtocol.__members__}
-    for each in view.clear:
-        inside = is_private(each.src) and is_private(each.dst) and not {each.src, each.dst} & gateways
-        nested = {each.src, each.dst} <= gateways and each.protocol in tunnels
-        if not (inside or nested) or not analysis.ike_sas:
-            continue
-        copied = _follows_esp(each, analysis)
-        if copied:
-            continue
-        yield Found(
-            confidence=LIKELY,
-            summary=f"{counted(each.packets, 'packet')} from {each.src} to {each.dst} ({frames([each.first_frame, each.last_frame])}) cross this link "
-            "unencrypted, beside a tunnel between the gateways.",
-            evidence=(
-                Evidence(each.first_frame, each.file, "ip", None, f"{each.src} → {each.dst}, protocol {each.protocol}"),
-                Evidence(each.last_frame, each.file, "ip", None, "last packet"),
-            ),
-            subject=analysis.ike_sas[0].id,
-        )
-
-
-def _follows_esp(each: ClearTraffic, analysis: Analysis) -> bool:
-    """Whether the clear packets may be the decrypted copies of ESP packets: as many, and from one and the same flow."""
-    return any(
-        flow.packets == each.packets
-        and 0 <= each.first_ns - flow.first_ns < NANOSECONDS // 1000
-        and is_private(each.dst)
-        for flow in analysis.flows
-        if any(back.src == flow.dst for back in analysis.flows)
-    )
