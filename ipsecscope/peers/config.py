@@ -96,6 +96,14 @@ class EapMethod(StrEnum):
     MD5 = "md5"
     GTC = "gtc"
     MSCHAPV2 = "mschapv2"
+    TLS = "tls"
+
+
+class TlsVersion(StrEnum):
+    """Versions of TLS that EAP-TLS may use."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
 
 
 class Mode(StrEnum):
@@ -340,12 +348,14 @@ class PeerConfig(EndConfig, frozen=True, kw_only=True):
     Attributes:
         remote_methods: how the other side may prove itself; empty for the peer's own method, and EAP for a gateway.
         eap_methods: what a gateway offers, in order.
+        newest_tls: the highest version of TLS in EAP-TLS.
         childless: initiator: no Child SA in IKE_AUTH (RFC 6023); responder: whether it supports that.
     """
 
     credentials: Credentials = Credentials()
     remote_methods: tuple[AuthMethod, ...] = ()
     eap_methods: tuple[EapMethod, ...] = (EapMethod.MSCHAPV2,)
+    newest_tls: TlsVersion = TlsVersion.TLS_1_3
     ike_proposals: tuple[Offer, ...] = DEFAULT_IKE
     child_proposals: tuple[Offer, ...] = DEFAULT_ESP
     mode: Mode = Mode.TUNNEL

@@ -1,6 +1,6 @@
-"""EAP inside IKEv2, both ends: Identity, then MD5, GTC or MSCHAPv2 (RFC 3748, RFC 7296 section 2.16).
+"""EAP inside IKEv2, both ends: Identity, then MD5, GTC, MSCHAPv2 or TLS (RFC 3748, RFC 7296 section 2.16).
 
-Only MSCHAPv2 yields a key; behind the others AUTH is keyed with SK_pi and SK_pr, which is why they need a gateway that
+Only MSCHAPv2 and TLS yield a key; behind the others AUTH is keyed with SK_pi and SK_pr, which is why they need a gateway that
 proves itself with a certificate.
 """
 
@@ -16,14 +16,16 @@ from ipsecscope.dissect.ikev2 import Eap
 from ipsecscope.dissect.registry.eap import EapCode, EapType
 from ipsecscope.dissect.wire import Struct
 from ipsecscope.peers import mschapv2
-from ipsecscope.peers.config import Credentials, EapMethod
+from ipsecscope.peers.config import Credentials, EapMethod, TlsVersion
+from ipsecscope.peers.eap_tls import TlsEnd, TlsTrust, is_empty
 from ipsecscope.peers.entropy import Entropy
 
-MAX_ROUNDS = 16  # EAP messages that one side sends
+MAX_ROUNDS = 64  # EAP messages that one side sends: EAP-TLS needs one for each fragment
 TYPES: dict[EapMethod, EapType] = {
     EapMethod.MD5: EapType.MD5_CHALLENGE,
     EapMethod.GTC: EapType.GTC,
     EapMethod.MSCHAPV2: EapType.MS_EAP_AUTHENTICATION,
+    EapMethod.TLS: EapType.TLS,
 }
 _MSCHAP_HEADER = 4  # op code, identifier and length: what MS-Length counts besides the rest
 _VALUE_SIZE = 49
@@ -32,8 +34,9 @@ _VALUE_SIZE = 49
 class EapClient:
     """The end that is asked. ``failed`` and ``succeeded`` say how it went, ``msk`` is the key of the method."""
 
-    def __init__(self, credentials: Credentials, entropy: Entropy) -> None:
+    def __init__(self, credentials: Credentials, entropy: Entropy, newest_tls: TlsVersion = TlsVersion.TLS_1_3) -> None:
         self._credentials = credentials
+        self._tls = TlsEnd(credentials, is_server=False, newest=newest_tls)
         self._entropy = entropy
         self._expected = b""  # what the authenticator must prove itself with
         self.msk = Secret(b"")
@@ -41,18 +44,26 @@ class EapClient:
         self.failed = False
         self._rounds = 0
 
-    def take(self, asked: Eap) -> Eap | None:
-        """The response to a request; None behind a success or a failure."""
+    def take(self, asked: Eap, trust: TlsTrust) -> Eap | None:
+        """The response to a request; None behind a success or a failure. ``trust`` is for EAP-TLS."""
         self._rounds += 1
         if asked.code == EapCode.SUCCESS:
-            self.succeeded = not self._expected
+            is_tls = self._credentials.eap_method == EapMethod.TLS
+            self.succeeded = self._tls.is_done if is_tls else not self._expected
             self.failed = not self.succeeded
             return None
         if asked.code != EapCode.REQUEST or self._rounds > MAX_ROUNDS:
             self.failed = True
             return None
         kind, content = asked.eap_type, asked.content()
-        answer = self._answer(asked, kind, content)
+        if kind == EapType.TLS and self._credentials.eap_method == EapMethod.TLS:
+            answer = self._tls.take(content, trust)
+            self.msk = self._tls.msk
+        else:
+            answer = self._answer(asked, kind, content)
+        if answer is None:
+            self.failed = True
+            return None
         return Eap(code=EapCode.RESPONSE, identifier=asked.identifier, data=answer)
 
     def _answer(self, asked: Eap, kind: EapType | None, content: Struct | None) -> bytes:
@@ -104,8 +115,16 @@ def md5_value(identifier: int, password: Secret, challenge: bytes) -> bytes:
 class EapServer:
     """The end that asks."""
 
-    def __init__(self, methods: tuple[EapMethod, ...], users: Mapping[str, Secret], entropy: Entropy) -> None:
-        self._methods = methods
+    def __init__(
+        self,
+        methods: tuple[EapMethod, ...],
+        users: Mapping[str, Secret],
+        entropy: Entropy,
+        tls: TlsEnd | None = None,
+    ) -> None:
+        self._methods = tuple(method for method in methods if method != EapMethod.TLS or tls is not None)
+        self._tls = tls
+        self._trust: TlsTrust | None = None
         self._users = users
         self._entropy = entropy
         self._identifier = 0
@@ -122,8 +141,9 @@ class EapServer:
         """The first request."""
         return self._request(eap.Text(eap_type=EapType.IDENTITY))
 
-    def take(self, answered: Eap) -> Eap:
-        """The next request, or a success or a failure, which ends the conversation."""
+    def take(self, answered: Eap, trust: TlsTrust) -> Eap:
+        """The next request, or a success or a failure, which ends the conversation. ``trust`` is for EAP-TLS."""
+        self._trust = trust
         self._rounds += 1
         wrong = answered.code != EapCode.RESPONSE or answered.identifier != self._identifier
         if wrong or self._rounds > MAX_ROUNDS:
@@ -131,8 +151,11 @@ class EapServer:
         return self._step(answered, answered.content())
 
     def _request(self, data: Struct) -> Eap:
+        return self._request_octets(data.build())
+
+    def _request_octets(self, data: bytes) -> Eap:
         self._identifier = (self._identifier + 1) & 0xFF
-        return Eap(code=EapCode.REQUEST, identifier=self._identifier, data=data.build())
+        return Eap(code=EapCode.REQUEST, identifier=self._identifier, data=data)
 
     def _fail(self) -> Eap:
         self.failed = True
@@ -156,6 +179,8 @@ class EapServer:
         """The request that begins a method."""
         self._method, self._step = method, self._response
         self._challenge = self._entropy.octets(mschapv2.CHALLENGE_SIZE, "EAP challenge")
+        if method == EapMethod.TLS and self._tls is not None:
+            return self._request_octets(self._tls.start())
         if method == EapMethod.MD5:
             return self._request(eap.Md5Challenge(value=self._challenge))
         if method == EapMethod.GTC:
@@ -170,6 +195,8 @@ class EapServer:
     def _response(self, answered: Eap, content: Struct | None) -> Eap:
         if isinstance(content, eap.Nak):
             return self._negotiate(content)
+        if self._method == EapMethod.TLS:
+            return self._shake(content)
         password = self._password
         if not password:
             return self._fail()
@@ -182,6 +209,19 @@ class EapServer:
         if isinstance(content, eap.MsChapV2Response) and self._method == EapMethod.MSCHAPV2:
             return self._judge(content, password)
         return self._fail()
+
+    def _shake(self, content: Struct | None) -> Eap:
+        """The next fragment of TLS; what ends it is acknowledged by the client with an empty message."""
+        tls, trust = self._tls, self._trust
+        if tls is None or trust is None or not isinstance(content, eap.EapData):
+            return self._fail()
+        if is_empty(content) and tls.is_over:
+            self.msk = tls.msk
+            return self._succeed() if tls.is_done else self._fail()
+        following = tls.take(content, trust)
+        if following is None or (tls.why and is_empty(following)):
+            return self._fail()
+        return self._request_octets(following)
 
     def _negotiate(self, content: eap.Nak) -> Eap:
         """Another method, when the client wants one that we have and did not ask for yet."""

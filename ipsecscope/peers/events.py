@@ -148,6 +148,16 @@ class SecretShared(PeerEvent, frozen=True, kw_only=True):
     child_spis: tuple[bytes, ...] = ()
 
 
+class MskDerived(PeerEvent, frozen=True, kw_only=True):
+    """An EAP method gave both sides a key, which AUTH is made with (RFC 7296 section 2.16)."""
+
+    name: ClassVar[str] = "ike_sa:msk_derived"
+
+    spi_i: bytes
+    spi_r: bytes
+    msk: Secret
+
+
 class HandshakeCompleted(PeerEvent, frozen=True, kw_only=True):
     """The IKE SA is established: both sides proved who they are."""
 

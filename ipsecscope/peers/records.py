@@ -10,6 +10,7 @@ from ipsecscope.decrypt.keys import (
     Encapsulation,
     IkeV2Keys,
     KeyRecord,
+    Msk,
     NamedEncryption,
     NamedGroup,
     NamedIntegrity,
@@ -22,7 +23,7 @@ from ipsecscope.decrypt.keys import (
 )
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.natt import Endpoint
-from ipsecscope.peers.events import ChildSaInstalled, KeysDerived, PeerEvent, SecretShared
+from ipsecscope.peers.events import ChildSaInstalled, KeysDerived, MskDerived, PeerEvent, SecretShared
 from ipsecscope.peers.ikev1.events import IsakmpKeysDerived
 from ipsecscope.peers.ikev1.records import isakmp_record
 
@@ -40,6 +41,8 @@ def key_records(events: Iterable[PeerEvent], source: str) -> tuple[KeyRecord, ..
             found.append(isakmp_record(event, origin))
         elif isinstance(event, SecretShared):
             found.append(_secret(event, origin))
+        elif isinstance(event, MskDerived):
+            found.append(Msk(origin=origin, value=event.msk, spi_i=event.spi_i, spi_r=event.spi_r))
         elif isinstance(event, ChildSaInstalled):
             found += _child(event, origin)
     return tuple(found)

@@ -88,6 +88,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         pings: how many pings the host on the left sends, one second apart, from the second second on.
         hosts: addresses of the hosts behind the peers.
         lasts: seconds to go on behind the last step.
+        is_repeatable: whether the same seed gives the same bytes. TLS draws its own chance: with it inside, two runs
+            are equal in structure only (the messages, their sizes and times), and in the octets of all else.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     pings: int = 0
     hosts: tuple[str, str] = (LEFT_HOST, RIGHT_HOST)
     lasts: float = 5.0
+    is_repeatable: bool = True
 
 
 class Generated(msgspec.Struct, frozen=True):

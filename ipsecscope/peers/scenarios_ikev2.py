@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.peers.authority import KeyKind
@@ -17,6 +19,7 @@ from ipsecscope.peers.config import (
     Patience,
     Pool,
     Ppk,
+    TlsVersion,
 )
 from ipsecscope.peers.elements import Delay, Duplicate, Filter, Loss, Mtu, Nat, OneWay, Reorder, Way
 from ipsecscope.peers.entropy import EPOCH, MILLISECOND, SECOND, Instant
@@ -70,11 +73,25 @@ def client(method: EapMethod, password: bytes) -> Person:
     return changes
 
 
-def eap_gateway(*methods: EapMethod) -> Person:
+def tls_client(world: World, identity: Identity) -> Changes:
+    """Proves itself with its certificate in EAP-TLS; trusts the example authority."""
+    proof = certified(KeyKind.ED25519, AuthMethod.EAP)(world, identity)
+    own = replace(proof["credentials"], eap_method=EapMethod.TLS, user=str(identity))
+    return {**proof, "credentials": own, "remote_methods": (AuthMethod.SIGNATURE,)}
+
+
+def stranger(world: World, identity: Identity) -> Changes:
+    """A client of EAP-TLS whose certificate another authority issued."""
+    changes, other = tls_client(world, identity), world.authority("Another CA").issue(identity, KeyKind.ED25519)
+    own = replace(changes["credentials"], private_key=other.private_key, certificates=other.certificates)
+    return {**changes, "credentials": own}
+
+
+def eap_gateway(*methods: EapMethod, kind: KeyKind = KeyKind.ECDSA_P256) -> Person:
     """Proves itself with a certificate and asks for EAP."""
 
     def changes(world: World, identity: Identity) -> Changes:
-        proof = certified(KeyKind.ECDSA_P256, AuthMethod.SIGNATURE)(world, identity)
+        proof = certified(kind, AuthMethod.SIGNATURE)(world, identity)
         users = (("alice", Secret(b"wonderland")),)
         return {**proof, "remote_methods": (AuthMethod.EAP,), "users": users, "eap_methods": methods}
 
@@ -243,6 +260,30 @@ IKEV2_SCENARIOS: tuple[Scenario, ...] = (
         title="EAP-GTC: the password inside SK",
         left=client(EapMethod.GTC, b"wonderland"),
         right=eap_gateway(EapMethod.GTC),
+    ),
+    Scenario(
+        name="ikev2-eap-tls",
+        title="EAP-TLS with TLS 1.3 (RFC 9190): both sides have certificates, AUTH is keyed with the MSK",
+        left=tls_client,
+        right=eap_gateway(EapMethod.TLS, kind=KeyKind.ED25519),
+        is_repeatable=False,
+        pings=2,
+    ),
+    Scenario(
+        name="ikev2-eap-tls-1-2",
+        title="EAP-TLS with TLS 1.2 (RFC 5216)",
+        left=tls_client,
+        right=eap_gateway(EapMethod.TLS, kind=KeyKind.ED25519),
+        both={"newest_tls": TlsVersion.TLS_1_2},
+        is_repeatable=False,
+    ),
+    Scenario(
+        name="ikev2-eap-tls-untrusted",
+        title="EAP-TLS with a client certificate of an authority that the gateway does not trust: TLS alerts, EAP fails",
+        left=stranger,
+        right=eap_gateway(EapMethod.TLS, kind=KeyKind.ED25519),
+        both={"newest_tls": TlsVersion.TLS_1_2},
+        is_repeatable=False,
     ),
     Scenario(
         name="ikev2-ml-kem",

@@ -278,6 +278,7 @@ class _Reading:
         if local.auth == AuthMethod.PSK and not self._file.secrets.psk:
             raise SettingsFileError(self._name, "secrets.psk", 'a pre-shared key is expected with local.auth = "psk"')
         signs = local.auth in (AuthMethod.RSA, AuthMethod.ECDSA, AuthMethod.SIGNATURE, AuthMethod.SIGNATURE_PSS)
+        signs |= local.auth == AuthMethod.EAP and eap.methods[:1] == (EapMethod.TLS,)  # inside TLS
         if signs and not (local.private_key and local.certificates):
             wanted = f'a private key and certificates are expected with local.auth = "{local.auth}"'
             raise SettingsFileError(self._name, "local.private_key", wanted)

@@ -41,11 +41,11 @@ def trusted_key(
     """The public key of the first certificate, or None with the reason why it is not to be trusted."""
     if not chain:
         return None, "no certificate was sent"
-    certificates = [_load(der) for der in chain[:MAX_CHAIN]]
+    certificates = [load_certificate(der) for der in chain[:MAX_CHAIN]]
     readable = [each for each in certificates if each is not None]
     if certificates[0] is None:
         return None, "the certificate cannot be read"
-    anchors = [each for each in map(_load, authorities) if each is not None]
+    anchors = [each for each in map(load_certificate, authorities) if each is not None]
     reason = _untrusted(readable[0], readable[1:], anchors, now)
     if reason:
         return None, reason
@@ -54,7 +54,8 @@ def trusted_key(
     return readable[0].public_key(), ""
 
 
-def _load(der: bytes) -> x509.Certificate | None:
+def load_certificate(der: bytes) -> x509.Certificate | None:
+    """A certificate; None for octets that are none."""
     from cryptography import x509
 
     if isinstance(describe_certificate(der), str):

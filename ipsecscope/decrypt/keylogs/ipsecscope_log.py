@@ -45,6 +45,7 @@ from ipsecscope.decrypt.keylogs.reading import (
 )
 from ipsecscope.decrypt.keylogs.registry import importer
 from ipsecscope.decrypt.keys import (
+    SK_NAMES,
     Direction,
     Encapsulation,
     IkeV1Keys,
@@ -70,7 +71,7 @@ Item: TypeAlias = dict[str, Any]
 MAX_LIST = 64  # entries of a list in a record
 MAX_PORT = 65_535
 MAX_UINT32 = 0xFFFF_FFFF
-SK_NAMES = ("skeyseed", "sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er", "sk_pi", "sk_pr")
+KEY_NAMES = ("skeyseed", *SK_NAMES)
 SKEYID_NAMES = ("skeyid", "skeyid_d", "skeyid_a", "skeyid_e", "ka")
 LINE = re.compile(r"\s*\{")
 
@@ -176,7 +177,7 @@ def _groups(item: Item) -> tuple[NamedGroup, ...]:
 
 
 def _read_ike2(origin: Origin, item: Item) -> IkeV2Keys:
-    keys = {name: _secret(item, name) for name in SK_NAMES}
+    keys = {name: _secret(item, name) for name in KEY_NAMES}
     integ, prf = _word(item, "integ"), _word(item, "prf")
     return IkeV2Keys(
         origin=origin,

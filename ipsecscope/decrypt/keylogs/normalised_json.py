@@ -35,6 +35,7 @@ from ipsecscope.decrypt.keylogs.reading import (
 from ipsecscope.decrypt.keylogs.registry import importer
 from ipsecscope.decrypt.keylogs.strongswan_children import kind_of
 from ipsecscope.decrypt.keys import (
+    SK_NAMES,
     Direction,
     IkeV1Keys,
     IkeV2Keys,
@@ -52,7 +53,6 @@ from ipsecscope.decrypt.secret import Secret
 
 Item: TypeAlias = dict[str, Any]
 
-SK_NAMES = ("sk_d", "sk_ai", "sk_ar", "sk_ei", "sk_er", "sk_pi", "sk_pr")
 SKEYID_NAMES = ("skeyid", "skeyid_d", "skeyid_a", "skeyid_e")
 MARK = r"\A\s*(?:\[\s*[\[{\]]|\{\s*(?:\}|\{|\"(?!t\"\s*:)))"
 

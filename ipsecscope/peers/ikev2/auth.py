@@ -6,6 +6,8 @@ and is keyed with what the EAP method gave.
 
 from __future__ import annotations
 
+import contextlib
+
 from ipsecscope.decrypt.keymat import IkeKeys, mix_ppk
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
@@ -21,6 +23,7 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, PpkIdTyp
 from ipsecscope.peers import events
 from ipsecscope.peers.config import NULL_IDENTITY, AuthMethod, Identity, SettingError
 from ipsecscope.peers.eap import EapClient, EapServer
+from ipsecscope.peers.eap_tls import TlsEnd, TlsTrust
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev2 import authentication, child
 from ipsecscope.peers.ikev2.messages import Received, note
@@ -58,7 +61,7 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         bodies.append(IdentificationResponder(id_type=config.remote_id.id_type, data=config.remote_id.data))
     bodies += authentication.certificates(sa) + authentication.certificate_request(sa)
     if config.credentials.method == AuthMethod.EAP:
-        handshake.eap = EapClient(config.credentials, sa.owner.entropy)
+        handshake.eap = EapClient(config.credentials, sa.owner.entropy, config.newest_tls)
     else:
         try:
             bodies += _proofs(sa)
@@ -201,8 +204,9 @@ def continue_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | 
     asked = received.first(Eap)
     if asked is None or sa.handshake.eap is None:
         return NOT_AUTHENTIC
-    answered = sa.handshake.eap.take(asked)
+    answered = sa.handshake.eap.take(asked, _tls_trust(sa, (), now))
     if sa.handshake.eap.succeeded:
+        _report_msk(sa, now)
         return EAP_SUCCEEDED
     if answered is None:
         return NOT_AUTHENTIC
@@ -339,7 +343,8 @@ def start_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | Non
         return NOT_AUTHENTIC
     bodies += [*authentication.certificates(sa), authentication.payload(proof)]
     users: dict[str, Secret] = dict(sa.config.users)
-    sa.handshake.eap = EapServer(sa.config.eap_methods, users, sa.owner.entropy)
+    tls = TlsEnd(sa.config.credentials, is_server=True, newest=sa.config.newest_tls)
+    sa.handshake.eap = EapServer(sa.config.eap_methods, users, sa.owner.entropy, tls)
     sa.answer(received, [*bodies, sa.handshake.eap.begin()], now)
     return None
 
@@ -350,13 +355,16 @@ def examine_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | N
     answered, server = received.first(Eap), sa.handshake.eap
     if answered is None or server is None:
         return NOT_AUTHENTIC
-    following = server.take(answered)
+    following = server.take(answered, _tls_trust(sa, (server.user,), now))
     if server.failed:
         sa.answer(received, [following, note(NotifyType.AUTHENTICATION_FAILED)], now)
         sa.close(now, "EAP failed")
         return Found("EAP failed")
     sa.answer(received, [following], now)
-    return EAP_SUCCEEDED if server.succeeded else None
+    if not server.succeeded:
+        return None
+    _report_msk(sa, now)
+    return EAP_SUCCEEDED
 
 
 def examine_behind_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
@@ -370,6 +378,22 @@ def examine_behind_eap(sa: IkeSa, received: Received | None, now: Instant) -> In
     if reason:
         sa.count(f"AUTH refused: {reason}")
     return NOT_AUTHENTIC if reason else AUTHENTICATED
+
+
+def _tls_trust(sa: IkeSa, names: tuple[str, ...], now: Instant) -> TlsTrust:
+    """Whom EAP-TLS must show us: who IKE says that it is, or what it called itself in EAP."""
+    identities = [] if sa.remote_id is None else [sa.remote_id]
+    for name in names:
+        with contextlib.suppress(SettingError):
+            identities.append(Identity.parse(name))
+    return TlsTrust(sa.config.authorities, tuple(identities), now)
+
+
+def _report_msk(sa: IkeSa, now: Instant) -> None:
+    """Tell the owner of the key that EAP gave."""
+    msk = sa.handshake.eap.msk
+    if msk:
+        sa.say(events.MskDerived, now, spi_i=sa.spi_i, spi_r=sa.spi_r, msk=msk)
 
 
 # -- both --------------------------------------------------------------------------------------------------------

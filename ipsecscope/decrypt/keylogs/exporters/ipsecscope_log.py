@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from ipsecscope.decrypt.keylogs.exporters.files import write_private
-from ipsecscope.decrypt.keylogs.ipsecscope_log import SK_NAMES, SKEYID_NAMES
+from ipsecscope.decrypt.keylogs.ipsecscope_log import KEY_NAMES, SKEYID_NAMES
 from ipsecscope.decrypt.keys import (
     IkeV1Keys,
     IkeV2Keys,
@@ -99,7 +99,7 @@ def _ike2(record: IkeV2Keys) -> dict[str, Any]:
         "integ": _integrity(record.integrity),
         "prf": record.prf.row.name if record.prf and record.prf.row else None,
         "groups": [group.name for group in record.groups],
-        **{name: _hex(getattr(record, name)) for name in SK_NAMES},
+        **{name: _hex(getattr(record, name)) for name in KEY_NAMES},
         "nonces": _hex(record.nonces),
         "exchange": record.exchange,
         "role": str(record.role) if record.role else None,
