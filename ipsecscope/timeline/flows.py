@@ -5,6 +5,7 @@ A multicast SA has several senders that number on their own, so there the source
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.records import CaptureNote
+from ipsecscope.timeline.ciphertext import COLUMNS, Ciphertext, Comparison, counters, octets_of
 
 MAX_FLOWS = 200_000  # flows followed in one analysis; packets of further ones are counted
 MAX_LONE = 20_000  # of these, flows of a single packet; the oldest are counted only
@@ -24,6 +26,10 @@ MAX_SOURCES = 1_024  # addresses and ports that the packets of one flow came fro
 MAX_RANGES = 4096  # ranges of sequence numbers kept per flow; the oldest are joined beyond it
 MAX_LENGTHS = 4096  # distinct packet lengths counted per flow
 MAX_GAPS = 64  # gaps listed per flow
+MIN_PAUSES = 2
+NOTHING_SEEN = Ciphertext()
+MIN_RESTARTED = 8  # packets below the highest number that make a new count, not packets that are late
+MIN_FALL = 1024  # numbers; nothing is overtaken by so many
 WRAP = 1 << 32
 _HIGH, _LOW = 0xC0000000, 0x40000000  # a step from above the first to below the second is a roll-over, not a reorder
 
@@ -66,7 +72,23 @@ class Rows:
     seq: npt.NDArray[np.uint32]
     length: npt.NDArray[np.uint32]
     missing: npt.NDArray[np.uint32]
+    octets: dict[str, npt.NDArray[Any]]
+    is_copy: npt.NDArray[np.bool_]
     addresses: tuple[str, ...]
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """A sequence number that fell and counted on from there: from ``before`` to ``after`` at a frame.
+
+    ``packets`` counts those below, which are no copies of earlier ones; ``interleaved`` says that packets above go on.
+    """
+
+    frame: int
+    time_ns: int
+    before: int
+    after: int
+    packets: int
+    interleaved: bool
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -77,6 +99,7 @@ class Flow(msgspec.Struct, frozen=True):
     highest that were never seen, ``duplicates`` are packets whose number was seen before, ``replayed`` those of them
     that came after a higher number, ``reordered`` are first sightings below the highest. ``gaps`` are the missing
     ranges (inclusive, at most ``MAX_GAPS``). ``lengths`` maps octets from the ESP or AH header on to packets.
+    ``pause_spread`` is the standard deviation of the pauses between packets over their mean, None below two pauses.
     """
 
     id: str
@@ -105,6 +128,16 @@ class Flow(msgspec.Struct, frozen=True):
     longest_silence_ns: int
     lengths: dict[int, int]
     truncated: int = 0
+    pause_spread: float | None = None
+    restart: Restart | None = None
+    ciphertext: Ciphertext | None = None
+
+    @property
+    def pause_ns(self) -> int:
+        """The mean pause between packets, the longest one left out."""
+        if self.packets < MIN_PAUSES + 1:
+            return 0
+        return max(self.last_ns - self.first_ns - self.longest_silence_ns, 0) // (self.packets - 2)
 
 
 @dataclass(slots=True)
@@ -133,6 +166,9 @@ class FlowFold:
     truncated: int = 0
     longest_silence_ns: int = 0
     joined_ranges: int = 0
+    pause_squares: float = 0.0  # of seconds
+    restart: Restart | None = None
+    ciphertext: Ciphertext = NOTHING_SEEN
     starts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # seen ranges of sequence numbers,
     stops: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # inclusive and apart from each other
     sources: dict[tuple[str, int], None] = field(default_factory=dict)
@@ -151,11 +187,13 @@ class FlowFold:
         for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
             if length in self.lengths or len(self.lengths) < MAX_LENGTHS:
                 self.lengths[length] = self.lengths.get(length, 0) + count
-        self._sequence(self._extended(columns.seq[rows].astype(np.int64)))
+        self._sequence(self._extended(columns.seq[rows].astype(np.int64)), columns, rows)
+        self.ciphertext = self.ciphertext.joined(counters(columns.octets | {"seq": columns.seq}, rows))
 
     def _silence(self, times: Int64s) -> None:
         steps = np.diff(times, prepend=self.last_ns if self.packets else times[0])
         self.longest_silence_ns = max(self.longest_silence_ns, int(steps.max()))
+        self.pause_squares += float(((steps / 1e9) ** 2).sum())
 
     def _learn_sources(self, columns: Rows, rows: Int64s) -> None:
         src, sport = columns.src[rows], columns.sport[rows]
@@ -174,7 +212,7 @@ class FlowFold:
             extended = np.where(seq >= _HIGH, extended - WRAP, extended)
         return extended
 
-    def _sequence(self, seq: Int64s) -> None:
+    def _sequence(self, seq: Int64s, columns: Rows, rows: Int64s) -> None:
         if self.first_seq < 0:
             self.first_seq = int(seq[0])
         running = np.maximum.accumulate(np.concatenate(([self.highest], seq)))
@@ -185,8 +223,31 @@ class FlowFold:
         self.duplicates += int(np.count_nonzero(repeated))
         self.replayed += int(np.count_nonzero(repeated & late))
         self.reordered += int(np.count_nonzero(late & ~repeated))
+        self._restarts(seq, running[:-1], np.flatnonzero(late & ~columns.is_copy[rows]), columns, rows)
         self.highest = int(running[-1])
         self._remember(np.unique(seq))
+
+    def _restarts(self, seq: Int64s, highest: Int64s, low: Int64s, columns: Rows, rows: Int64s) -> None:
+        """Whether packets below the highest number, ``low``, count on as a sender does that lost its counter."""
+        if len(low) < MIN_RESTARTED:
+            return
+        first = int(low[0])
+        numbers = seq[low]
+        counts_up = np.count_nonzero(np.diff(numbers) > 0) >= (len(low) - 1) * 9 // 10
+        fell = int(highest[first]) - int(seq[first])
+        is_fresh_start = int(seq[first]) <= 1 and fell >= MIN_RESTARTED
+        if not counts_up or not (is_fresh_start or fell > MIN_FALL):
+            return
+        above = np.count_nonzero(seq[first:] > highest[first])
+        known = self.restart
+        self.restart = Restart(
+            frame=int(columns.frame[rows[first]]) if known is None else known.frame,
+            time_ns=int(columns.time_ns[rows[first]]) if known is None else known.time_ns,
+            before=int(highest[first]) if known is None else known.before,
+            after=int(seq[first]) if known is None else known.after,
+            packets=len(low) + (0 if known is None else known.packets),
+            interleaved=bool(above > len(low) // 10) or (known is not None and known.interleaved),
+        )
 
     def _seen(self, seq: Int64s) -> npt.NDArray[np.bool_]:
         if not len(self.starts):
@@ -241,7 +302,17 @@ class FlowFold:
             longest_silence_ns=self.longest_silence_ns,
             lengths=dict(sorted(self.lengths.items())),
             truncated=self.truncated,
+            pause_spread=self._pause_spread(),
+            restart=self.restart,
+            ciphertext=self.ciphertext,
         )
+
+    def _pause_spread(self) -> float | None:
+        pauses, span = self.packets - 1, (self.last_ns - self.first_ns) / 1e9
+        if pauses < MIN_PAUSES or not span:
+            return None
+        mean = span / pauses
+        return math.sqrt(max(self.pause_squares / pauses - mean * mean, 0.0)) / mean
 
 
 class FlowTable:
@@ -253,6 +324,7 @@ class FlowTable:
         self._addresses: dict[str, int] = {}
         self._pending: list[dict[str, npt.NDArray[Any]]] = []
         self._pending_rows = 0
+        self._comparison = Comparison()
         self._lone: dict[Key, None] = {}  # flows of one packet, the oldest first
         self.lone = 0  # flows given up because of MAX_LONE
         self.dropped = 0  # packets of flows beyond MAX_FLOWS
@@ -267,6 +339,7 @@ class FlowTable:
         places = np.array(numbers, np.int64)
         taken = {name: getattr(columns, name)[rows] for name in _KEPT}
         taken["src"], taken["dst"] = places[taken["src"]], places[taken["dst"]]
+        taken |= octets_of(columns, rows)
         self._pending.append(taken)
         self._pending_rows += len(rows)
         if self._pending_rows >= FOLDED_ROWS:
@@ -276,9 +349,13 @@ class FlowTable:
         """Fold what is pending: one step per flow, so many windows at once cost little more than one."""
         if not self._pending:
             return
-        joined = {name: np.concatenate([each[name] for each in self._pending]) for name in _KEPT}
+        joined = {name: np.concatenate([each[name] for each in self._pending]) for name in (*_KEPT, *COLUMNS)}
         self._pending, self._pending_rows = [], 0
-        rows = Rows(**joined, addresses=tuple(self._addresses))
+        octets = {name: joined.pop(name) for name in COLUMNS}
+        is_copy = np.zeros(len(joined["seq"]), bool)
+        rows = Rows(**joined, octets=octets, is_copy=is_copy, addresses=tuple(self._addresses))
+        identity = self._identity(rows)
+        seen, rows.is_copy = self._comparison.take(identity, octets | {"seq": rows.seq, "frame": rows.frame})
         groups = [(self._key(rows, int(group[0])), group) for group in self._groups(rows)]
         fresh = sum(len(group) == 1 and key not in self._folds for key, group in groups)
         for key, group in groups:
@@ -288,6 +365,16 @@ class FlowTable:
                     self.lone += 1
                     continue
             self._fold(rows, group, key)
+            if seen and (more := seen.get(int(identity[group[0]]))) is not None and key in self._folds:
+                self._folds[key].ciphertext = self._folds[key].ciphertext.joined(more)
+
+    def _identity(self, rows: Rows) -> Int64s:
+        """A number for the flow of each row, the same in every batch."""
+        multicast = np.array([self._is_multicast(address) for address in rows.addresses], bool)[rows.dst]
+        number = (
+            rows.spi.astype(np.int64) | rows.kind.astype(np.int64) << 32 | np.where(multicast, rows.src, rows.dst) << 36
+        )
+        return np.where(multicast, ~number, number)
 
     def _groups(self, rows: Rows) -> Iterator[Int64s]:
         """The rows of each (destination, protocol, SPI), and source where that is multicast, each in time order."""
