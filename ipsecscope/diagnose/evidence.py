@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from ipsecscope.capture.datagrams import Datagram
 from ipsecscope.diagnose.rule import Evidence
@@ -10,6 +11,7 @@ from ipsecscope.diagnose.words import socket
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.names import payload_name
+from ipsecscope.timeline.analysis import FrameNote
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import MessageRecord
 
@@ -70,6 +72,20 @@ def flow(each: Flow) -> tuple[Evidence, ...]:
         each.last_frame, each.file, "spi", None, f"{label}, last of {each.packets}, highest sequence {each.last_seq}"
     )
     return first, last
+
+
+def notes(found: Iterable[FrameNote]) -> tuple[Evidence, ...]:
+    """What dissecting remarked on: the field, its octets and the remark."""
+    return tuple(
+        Evidence(
+            each.frame,
+            each.file,
+            each.note.field or each.note.kind,
+            (each.note.start, each.note.stop) if each.note.stop else None,
+            each.note.text,
+        )
+        for each in islice(found, MAX_EVIDENCE)
+    )
 
 
 def icmp(datagram: Datagram) -> Evidence:

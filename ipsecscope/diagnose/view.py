@@ -109,6 +109,14 @@ class View:
     def _child_owner(self) -> dict[str, IkeSa]:
         return {child.id: sa for sa in self.analysis.ike_sas for child in sa.child_sas}
 
+    @cached_property
+    def _frame_owner(self) -> dict[tuple[int, int], str]:
+        return {(r.datagram.file, r.frame): sa.id for sa in self.analysis.ike_sas for r in records_of(sa)}
+
+    def owner_at(self, file: int, frame: int) -> str | None:
+        """The IKE SA of the message in a frame."""
+        return self._frame_owner.get((file, frame))
+
     def owner(self, child: ChildSa) -> IkeSa | None:
         """The IKE SA of a Child SA."""
         return self._child_owner.get(child.id)

@@ -1,4 +1,4 @@
-"""HOST and INTEROP: probes, floods, forged and malformed messages, and answers that come from elsewhere."""
+"""HOST: probes, floods, forged and malformed messages, and what does not belong on these ports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Evidence, Found, rule
+from ipsecscope.diagnose.rules.interop import QUIRKS
 from ipsecscope.diagnose.rules.negotiation import refusals
 from ipsecscope.diagnose.view import View, opening, records_of
-from ipsecscope.diagnose.words import NANOSECONDS, counted, frames, listed, seconds, socket, times, who
+from ipsecscope.diagnose.words import NANOSECONDS, counted, frames, listed, seconds, who
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.catalogue import severity_of
-from ipsecscope.dissect.ikev2.extensions.fortinet import NETWORK_OVERLAY_ID
 from ipsecscope.dissect.notes import Severity
 from ipsecscope.dissect.registry.ikev2 import NotifyType
-from ipsecscope.timeline.analysis import Analysis, FrameNote
+from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
@@ -26,37 +26,7 @@ SCAN_LIFETIME = 28800
 SCAN_TRANSFORMS = 8
 COMMANDS = (b"bash -c", b"/bin/sh", b"/bin/bash", b"wget http", b"curl http", b"busybox ")
 KE_NOTES = frozenset({"ke.degenerate", "ke.size", "ikev1.ke-value", "ikev1.ke-size"})
-QUIRKS = frozenset(
-    {
-        "sa.aead-with-integrity",
-        "sa.key-length-missing",
-        "sa.key-length-fixed",
-        "sa.key-length-invalid",
-        "sa.proposal-number",
-        "sa.transform-missing",
-        "sa.no-integrity",
-        "ikev1.key-length",
-        "ikev1.proposal-order",
-    }
-)
 _NOT_HOSTILE = KE_NOTES | QUIRKS | {"internal.dissector-bug", "sk.refused", "sk.no-key", "capture.truncated"}
-
-
-def _note_places(notes: list[FrameNote]) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            each.frame,
-            each.file,
-            each.note.field or each.note.kind,
-            (each.note.start, each.note.stop) if each.note.stop else None,
-            each.note.text,
-        )
-        for each in notes[: evidence.MAX_EVIDENCE]
-    )
-
-
-def _by_frame(analysis: Analysis) -> dict[tuple[int, int], str]:
-    return {(r.datagram.file, r.frame): sa.id for sa in analysis.ike_sas for r in records_of(sa)}
 
 
 @rule(
@@ -259,16 +229,15 @@ def contradiction(sa: IkeSa) -> Iterator[Found]:
     fix="Update; receivers must refuse such values.",
     rfc=("RFC 6989 2",),
 )
-def invalid_dh_value(analysis: Analysis) -> Iterator[Found]:
+def invalid_dh_value(analysis: Analysis, view: View) -> Iterator[Found]:
     """The dissector's notes about key exchange values."""
-    owners = _by_frame(analysis)
     notes = [each for each in analysis.notes if each.note.kind in KE_NOTES]
     if notes:
         yield Found(
             confidence=CERTAIN,
             summary=f"{counted(len(notes), 'key exchange value')} cannot be right ({frames([each.frame for each in notes])}): {notes[0].note.text}.",
-            evidence=_note_places(notes),
-            subject=owners.get((notes[0].file, notes[0].frame)),
+            evidence=evidence.notes(notes),
+            subject=view.owner_at(notes[0].file, notes[0].frame),
         )
 
 
@@ -286,9 +255,8 @@ def invalid_dh_value(analysis: Analysis) -> Iterator[Found]:
     rfc=("RFC 7296 2.21", "RFC 7296 2.5"),
     suppressed_by=("CAP-001",),
 )
-def malformed(analysis: Analysis) -> Iterator[Found]:
+def malformed(analysis: Analysis, view: View) -> Iterator[Found]:
     """The dissector's errors, and commands in notifies and identities."""
-    owners = _by_frame(analysis)
     notes = [
         e for e in analysis.notes if severity_of(e.note.kind) >= Severity.ERROR and e.note.kind not in _NOT_HOSTILE
     ]
@@ -297,8 +265,8 @@ def malformed(analysis: Analysis) -> Iterator[Found]:
             confidence=CERTAIN,
             summary=f"{counted(len({(e.file, e.frame) for e in notes}), 'message')} break the protocol's rules "
             f"({frames([each.frame for each in notes])}): {notes[0].note.text}.",
-            evidence=_note_places(notes),
-            subject=owners.get((notes[0].file, notes[0].frame)),
+            evidence=evidence.notes(notes),
+            subject=view.owner_at(notes[0].file, notes[0].frame),
         )
     for sa in analysis.ike_sas:
         armed = [r for r in records_of(sa) if any(command in r.datagram.payload for command in COMMANDS)]
@@ -335,104 +303,3 @@ def foreign_protocol(analysis: Analysis) -> Iterator[Found]:
                 for r in shown[:8]
             ),
         )
-
-
-@rule(
-    "INTEROP-004",
-    "fortinet-network-id",
-    MEDIUM,
-    title="FortiGate network ids differ",
-    means="FortiGates can run several tunnels between the same addresses; both sides must give a tunnel the same number.",
-    detect="The network overlay id of one side only, or different ones.",
-    look_alikes={"PH1-005": "no connection at all for this peer"},
-    causes=("network-id configured on one side only",),
-    fix="Set the same network-id on both sides, or none.",
-    rfc=("FortiOS: network-overlay",),
-)
-def fortinet_network_id(sa: IkeSa) -> Iterator[Found]:
-    """Unequal numbers."""
-    values: dict[str, tuple[MessageRecord, bytes]] = {}
-    for record in (r for e in opening(sa) for r in e.records):
-        for body in bodies(record.payloads, ikev2.Notify):
-            if int(body.notify_type) == int(NETWORK_OVERLAY_ID):
-                values.setdefault(record.sender, (record, body.data))
-    agreed = len(values) > 1 and len({data for _, data in values.values()}) == 1
-    if not values or sa.established_ns is not None or agreed:
-        return
-    record = next(iter(values.values()))[0]
-    yield Found(
-        confidence=POSSIBLE,
-        summary=f"{record.datagram.src} announces a FortiGate network id that the other side does not confirm ({frames([record])}).",
-        evidence=evidence.notify(record, int(NETWORK_OVERLAY_ID)),
-    )
-
-
-@rule(
-    "INTEROP-009",
-    "attribute-encoding-quirk",
-    MEDIUM,
-    title="A proposal is encoded against the rules",
-    means="The proposal combines or describes algorithms in a way that other implementations refuse.",
-    detect="Combined mode ciphers beside integrity algorithms, missing or needless key lengths, wrong numbering.",
-    look_alikes={"PH1-004": "a correct proposal that does not match"},
-    causes=("a fault in the sender",),
-    fix="Configure clean suites: combined mode ciphers in proposals of their own.",
-    swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384, aes256-sha256-ecp256",
-    rfc=("RFC 7296 3.3", "RFC 5282 8"),
-)
-def encoding_quirk(analysis: Analysis) -> Iterator[Found]:
-    """The dissector's notes about proposals."""
-    owners = _by_frame(analysis)
-    groups: dict[str, list[FrameNote]] = {}
-    for each in analysis.notes:
-        if each.note.kind in QUIRKS:
-            groups.setdefault(each.note.kind, []).append(each)
-    for notes in groups.values():
-        yield Found(
-            confidence=CERTAIN,
-            severity=LOW,
-            summary=f"A proposal in {frames([each.frame for each in notes])} is against the rules: {notes[0].note.text}.",
-            evidence=_note_places(notes),
-            subject=owners.get((notes[0].file, notes[0].frame)),
-        )
-
-
-@rule(
-    "INTEROP-010",
-    "reply-from-other-address",
-    HIGH,
-    title="The answer comes from another address or port",
-    means="The peer answers from elsewhere than it was asked at; firewalls and NATs in front of the asker drop that.",
-    detect="An answer to a request whose source is not the request's destination.",
-    look_alikes={"HOST-007": "both answers arrive: a race"},
-    causes=("a cluster or several uplinks", "another VRF or interface for the way back"),
-    fix="Answer from the address that was asked.",
-    swanctl="connections.NAME.local_addrs = ADDRESS",
-    ios="crypto map M local-address Loopback0",
-    rfc=("RFC 7296 2.11",),
-)
-def reply_from_elsewhere(sa: IkeSa) -> Iterator[Found]:
-    """An answer from a place that was not asked."""
-    for exchange in opening(sa):
-        asked = [record for record in exchange.request if record.sender == "initiator"]
-        if not asked:
-            continue
-        places = {
-            (record.datagram.dst, record.datagram.dport)
-            for record in (*asked, *exchange.repeats)
-            if record.sender == "initiator"
-        }
-        elsewhere = [r for r in exchange.response if (r.datagram.src, r.datagram.sport) not in places]
-        if not elsewhere:
-            continue
-        went_on = len(sa.exchanges) > len(opening(sa)) or (sa.version == 1 and len(exchange.request) > 1)
-        target, source = asked[0].datagram, elsewhere[0].datagram
-        yield Found(
-            confidence=CERTAIN,
-            severity=LOW if went_on else HIGH,
-            headline=not went_on,
-            summary=f"{socket(target.dst, target.dport)} was asked ({frames(asked)}), and the answer came from "
-            f"{socket(source.src, source.sport)} ({frames(elsewhere)}, {times(len(elsewhere))}).",
-            evidence=evidence.messages((*asked, *elsewhere)),
-        )
-        return
