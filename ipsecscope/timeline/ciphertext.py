@@ -21,7 +21,8 @@ ESP_HEADER = 8  # SPI and sequence number
 WORD = 8  # octets compared at once
 MIN_CAPTURED = ESP_HEADER + 2 * WORD
 SAMPLED_ROWS = 1024  # of each window, whose padding and last blocks are looked at
-CARRIED_ROWS = 1 << 14  # of a batch, with which the next one is compared
+CARRIED_ROWS = 1 << 14  # of a batch, with which the next one is compared; as many from the beginnings of flows
+EARLY_PACKETS = 64  # of each flow
 MAX_PAIRS = 4  # pairs of frames named for one observation
 ICVS = (0, 8, 12, 16, 24, 32)
 LAST_BLOCKS = tuple((block, icv) for block, icvs in ((16, (12, 16, 24, 32)), (8, (12, 16))) for icv in icvs)
@@ -182,42 +183,56 @@ class Comparison:
 
     def __init__(self) -> None:
         self._carried: Table | None = None
+        self._early: Flags = np.zeros(0, bool)
 
-    def take(self, flow: npt.NDArray[np.int64], rows: Table) -> tuple[dict[int, Ciphertext], Flags]:
-        """Compare ``rows`` (in time order), whose flows are numbered in ``flow``.
+    def take(self, flow: npt.NDArray[np.int64], rows: Table, early: Flags) -> tuple[dict[int, Ciphertext], Flags]:
+        """Compare ``rows`` (in time order), whose flows are numbered in ``flow``; keep those that are ``early`` in one.
 
         Returns:
-            What was seen, by flow number, where there was anything; and which rows are identical copies of a packet
-            before them.
+            What was seen, by flow number, where there was anything; and which rows are other packets than all before
+            them: with a number that no packet compared with has, or with other octets.
         """
         count = len(flow)
         table = {name: rows[name] for name in _CARRIED} | {"flow": flow}
         if self._carried is not None:
             table = {name: np.concatenate((self._carried[name], table[name])) for name in table}
         skipped = len(table["flow"]) - count
-        self._carried = {name: column[-CARRIED_ROWS:] for name, column in table.items()}
+        self._carry(table, early)
         known = np.flatnonzero(table["is_known"])
         found: dict[int, dict[str, Any]] = {}
-        identical = np.zeros(len(table["flow"]), bool)
-        self._numbers(table, known, skipped, found, identical)
+        is_new = table["is_known"].copy()
+        self._numbers(table, known, skipped, found, is_new)
         self._ivs(table, known, skipped, found)
-        return {number: Ciphertext(**values) for number, values in found.items()}, identical[skipped:]
+        return {number: Ciphertext(**values) for number, values in found.items()}, is_new[skipped:]
+
+    def _carry(self, table: Table, early: Flags) -> None:
+        """Keep the last rows, and the first ones of flows: a count that starts again repeats those."""
+        size = len(table["flow"])
+        self._early = np.concatenate((self._early, early))
+        kept = self._early.copy()
+        kept[np.flatnonzero(kept)[CARRIED_ROWS:]] = False
+        kept[max(size - CARRIED_ROWS, 0) :] = True
+        self._early = self._early[kept]
+        self._carried = {name: column[kept] for name, column in table.items()}
 
     @staticmethod
     def _numbers(
-        table: Table, known: npt.NDArray[np.int64], skipped: int, found: dict[int, dict[str, Any]], identical: Flags
+        table: Table, known: npt.NDArray[np.int64], skipped: int, found: dict[int, dict[str, Any]], is_new: Flags
     ) -> None:
-        """Packets with a number that was seen before: copies, or others."""
+        """Packets with a number that was seen before: copies (damaged ones, too), or others."""
         later, earlier = _equal(table, known, "seq")
-        same = (table["tail"][later] == table["tail"][earlier]) & (table["iv"][later] == table["iv"][earlier])
-        identical[later[same]] = True
+        same = (table["iv"][later] == table["iv"][earlier]) & (
+            (table["tail"][later] == table["tail"][earlier]) | (table["block"][later] == table["block"][earlier])
+        )
+        is_new[later[same]] = False
         _count(table, later[~same], earlier[~same], skipped, ("conflicts", "conflict_pairs"), found)
 
     @staticmethod
     def _ivs(table: Table, known: npt.NDArray[np.int64], skipped: int, found: dict[int, dict[str, Any]]) -> None:
         """Packets that begin as another one does, and are no copies of it."""
         later, earlier = _equal(table, known, "iv")
-        other = table["tail"][later] != table["tail"][earlier]
+        damaged = (table["seq"][later] == table["seq"][earlier]) & (table["block"][later] == table["block"][earlier])
+        other = (table["tail"][later] != table["tail"][earlier]) & ~damaged
         later, earlier = later[other], earlier[other]
         _count(table, later, earlier, skipped, ("iv_repeats", "repeat_pairs"), found)
         equal = table["block"][later] == table["block"][earlier]

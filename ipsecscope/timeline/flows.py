@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.records import CaptureNote
-from ipsecscope.timeline.ciphertext import COLUMNS, Ciphertext, Comparison, counters, octets_of
+from ipsecscope.timeline.ciphertext import COLUMNS, EARLY_PACKETS, Ciphertext, Comparison, counters, octets_of
 
 MAX_FLOWS = 200_000  # flows followed in one analysis; packets of further ones are counted
 MAX_LONE = 20_000  # of these, flows of a single packet; the oldest are counted only
@@ -30,6 +30,7 @@ MIN_PAUSES = 2
 NOTHING_SEEN = Ciphertext()
 MIN_RESTARTED = 8  # packets below the highest number that make a new count, not packets that are late
 MIN_FALL = 1024  # numbers; nothing is overtaken by so many
+MIN_FRESH_FALL = 64  # the same for a fall to the first number, behind which nothing goes on above
 WRAP = 1 << 32
 _HIGH, _LOW = 0xC0000000, 0x40000000  # a step from above the first to below the second is a roll-over, not a reorder
 
@@ -73,7 +74,7 @@ class Rows:
     length: npt.NDArray[np.uint32]
     missing: npt.NDArray[np.uint32]
     octets: dict[str, npt.NDArray[Any]]
-    is_copy: npt.NDArray[np.bool_]
+    is_new: npt.NDArray[np.bool_]
     addresses: tuple[str, ...]
 
 
@@ -223,22 +224,28 @@ class FlowFold:
         self.duplicates += int(np.count_nonzero(repeated))
         self.replayed += int(np.count_nonzero(repeated & late))
         self.reordered += int(np.count_nonzero(late & ~repeated))
-        self._restarts(seq, running[:-1], np.flatnonzero(late & ~columns.is_copy[rows]), columns, rows)
+        low = np.flatnonzero(late & columns.is_new[rows])
+        self._restarts(seq, running[:-1], low, columns, rows, is_repeated=bool(len(low) and repeated[low[0]]))
         self.highest = int(running[-1])
         self._remember(np.unique(seq))
 
-    def _restarts(self, seq: Int64s, highest: Int64s, low: Int64s, columns: Rows, rows: Int64s) -> None:
-        """Whether packets below the highest number, ``low``, count on as a sender does that lost its counter."""
+    def _restarts(
+        self, seq: Int64s, highest: Int64s, low: Int64s, columns: Rows, rows: Int64s, *, is_repeated: bool
+    ) -> None:
+        """Whether packets below the highest number, ``low``, count on as a sender does that lost its counter.
+
+        ``is_repeated`` says that the first of them bears a number that was seen before, on another packet.
+        """
         if len(low) < MIN_RESTARTED:
             return
         first = int(low[0])
         numbers = seq[low]
         counts_up = np.count_nonzero(np.diff(numbers) > 0) >= (len(low) - 1) * 9 // 10
         fell = int(highest[first]) - int(seq[first])
-        is_fresh_start = int(seq[first]) <= 1 and fell >= MIN_RESTARTED
+        above = np.count_nonzero(seq[first:] > highest[first])
+        is_fresh_start = int(seq[first]) <= 1 and (fell > MIN_FRESH_FALL or is_repeated) and not above
         if not counts_up or not (is_fresh_start or fell > MIN_FALL):
             return
-        above = np.count_nonzero(seq[first:] > highest[first])
         known = self.restart
         self.restart = Restart(
             frame=int(columns.frame[rows[first]]) if known is None else known.frame,
@@ -352,11 +359,12 @@ class FlowTable:
         joined = {name: np.concatenate([each[name] for each in self._pending]) for name in (*_KEPT, *COLUMNS)}
         self._pending, self._pending_rows = [], 0
         octets = {name: joined.pop(name) for name in COLUMNS}
-        is_copy = np.zeros(len(joined["seq"]), bool)
-        rows = Rows(**joined, octets=octets, is_copy=is_copy, addresses=tuple(self._addresses))
+        is_new = np.zeros(len(joined["seq"]), bool)
+        rows = Rows(**joined, octets=octets, is_new=is_new, addresses=tuple(self._addresses))
         identity = self._identity(rows)
-        seen, rows.is_copy = self._comparison.take(identity, octets | {"seq": rows.seq, "frame": rows.frame})
         groups = [(self._key(rows, int(group[0])), group) for group in self._groups(rows)]
+        early = self._early(groups, len(is_new))
+        seen, rows.is_new = self._comparison.take(identity, octets | {"seq": rows.seq, "frame": rows.frame}, early)
         fresh = sum(len(group) == 1 and key not in self._folds for key, group in groups)
         for key, group in groups:
             if len(group) == 1 and key not in self._folds:
@@ -367,6 +375,16 @@ class FlowTable:
             self._fold(rows, group, key)
             if seen and (more := seen.get(int(identity[group[0]]))) is not None and key in self._folds:
                 self._folds[key].ciphertext = self._folds[key].ciphertext.joined(more)
+
+    def _early(self, groups: list[tuple[Key, Int64s]], count: int) -> npt.NDArray[np.bool_]:
+        """Which rows are among the first packets of their flow."""
+        early = np.zeros(count, bool)
+        for key, group in groups:
+            fold = self._folds.get(key)
+            more = EARLY_PACKETS - (0 if fold is None else fold.packets)
+            if more > 0:
+                early[group[:more]] = True
+        return early
 
     def _identity(self, rows: Rows) -> Int64s:
         """A number for the flow of each row, the same in every batch."""

@@ -53,6 +53,7 @@ def columns(
         dscp=same(0, "u1"),
         packet_offset=same(0, "i8"),
         packet_length=same(0, "u4"),
+        fragments=same(1, "u2"),
         duplicate_of=same(duplicate_of, "i8"),
         addresses=(src, dst),
     )
