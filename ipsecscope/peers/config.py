@@ -286,6 +286,7 @@ class EndConfig(msgspec.Struct, frozen=True, kw_only=True):
         address: its own address.
         remote_address: where an initiator sends to.
         port: UDP port of IKE; ``nat_port`` is the one where IKE follows a non-ESP marker.
+        remote_port: those ports of the other side, 0 for the same as our own.
         local_id: its identity.
         remote_id: whom it wants to meet; None takes anybody who proves an identity.
         psk: the key shared with the other side.
@@ -302,6 +303,8 @@ class EndConfig(msgspec.Struct, frozen=True, kw_only=True):
     remote_address: str = "192.0.2.2"
     port: int = 500
     nat_port: int = 4500
+    remote_port: int = 0
+    remote_nat_port: int = 0
     local_id: Identity = NULL_IDENTITY
     remote_id: Identity | None = None
     psk: Secret = Secret(b"")
@@ -318,6 +321,11 @@ class EndConfig(msgspec.Struct, frozen=True, kw_only=True):
     nonce_size: int = 32
     patience: Patience = Patience()
     limits: Limits = Limits()
+
+    @property
+    def remote_ports(self) -> tuple[int, int]:
+        """The other side's ports: IKE, and IKE behind a non-ESP marker."""
+        return self.remote_port or self.port, self.remote_nat_port or self.nat_port
 
 
 class Faults(msgspec.Struct, frozen=True):

@@ -110,8 +110,11 @@ class VirtualClock:
 
 
 class SystemClock:
-    """The wall clock: for live peers."""
+    """For live peers: the wall clock at the start, and from there on the clock that nobody sets."""
+
+    def __init__(self) -> None:
+        self._ahead = time.time_ns() - time.monotonic_ns()
 
     def now(self) -> Instant:
-        """The present instant."""
-        return time.time_ns()
+        """The present instant; it never goes back."""
+        return self._ahead + time.monotonic_ns()

@@ -1,5 +1,6 @@
 """A peer's configuration from a TOML file. Every error names the file, the key and what was expected.
 
+version = 2
 name = "gateway"
 [local]
 address = "127.0.0.1"
@@ -21,25 +22,23 @@ esp = ["ENCR_AES_GCM_16-256"]
 from __future__ import annotations
 
 import ipaddress
-import re
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from ipsecscope.decrypt.algorithms import AlgorithmError, UnknownAlgorithmError
+from ipsecscope.decrypt.groups import group_by_name
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.peers.config import (
     DEFAULT_ESP,
     DEFAULT_IKE,
+    NULL_IDENTITY,
     AuthMethod,
     Credentials,
     EapMethod,
     Identity,
-    Mode,
+    Limits,
     Offer,
     Patience,
     PeerConfig,
@@ -47,118 +46,31 @@ from ipsecscope.peers.config import (
     Ppk,
     SettingError,
 )
-from ipsecscope.peers.entropy import seconds
+from ipsecscope.peers.entropy import Instant, seconds
+from ipsecscope.peers.ikev1.config import (
+    DEFAULT_PHASE_1,
+    DEFAULT_PHASE_2,
+    PHASE_1_LIFETIME,
+    PHASE_2_LIFETIME,
+    Ikev1Config,
+    Method,
+    PhaseOneOffer,
+    PhaseTwoOffer,
+)
 from ipsecscope.peers.selectors import RangeSelector, SelectorError, parse_selector
-from ipsecscope.peers.signatures import load_private_key
+from ipsecscope.peers.settings_file import LAST_PORT, MAX_SETTINGS, SettingsFile, SettingsFileError, parse_file
+from ipsecscope.peers.settings_material import Material, secret_of
 
-MAX_SETTINGS = 1024 * 1024  # octets of a settings file
-MAX_PEM = 256 * 1024
+LONGEST: Instant = seconds(100 * 365 * 86_400)  # a span of time that a file may ask for
 
 _T = TypeVar("_T")
-_WORDS: dict[str, type[StrEnum]] = {
-    "local.auth": AuthMethod,
-    "remote.auth": AuthMethod,
-    "eap.methods": EapMethod,
-    "child.mode": Mode,
-}
-_AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
+_Word = TypeVar("_Word", bound=StrEnum)
+
+SIGNING = (AuthMethod.RSA, AuthMethod.ECDSA, AuthMethod.SIGNATURE, AuthMethod.SIGNATURE_PSS)
 
 
-class SettingsFileError(Exception):
-    """A settings file that cannot be used. ``str()`` is one line: file, key, what was expected."""
-
-    def __init__(self, file: str, key: str, expected: str) -> None:
-        super().__init__(f"{file}: {key}: {expected}" if key else f"{file}: {expected}")
-        self.file = file
-        self.key = key
-        self.expected = expected
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file: keys that nobody knows are errors."""
-
-
-class _Local(_Section, frozen=True):
-    address: str = "127.0.0.1"
-    port: int = 500
-    nat_port: int = 4500
-    id: str = ""
-    auth: AuthMethod = AuthMethod.PSK
-    certificates: list[str] = []
-    private_key: str = ""
-    networks: list[str] = []
-    request_address: bool = False
-
-
-class _Remote(_Section, frozen=True):
-    address: str = "127.0.0.1"
-    id: str = ""
-    auth: list[AuthMethod] = []
-    authorities: list[str] = []
-    networks: list[str] = []
-    addresses: list[str] = []
-    dns: list[str] = []
-
-
-class _SecretsSection(_Section, frozen=True):
-    psk: str = ""
-    users: dict[str, str] = {}
-    ppk_id: str = ""
-    ppk: str = ""
-    ppk_required: bool = False
-
-    def __repr__(self) -> str:
-        return "_SecretsSection(…)"
-
-
-class _Eap(_Section, frozen=True):
-    methods: tuple[EapMethod, ...] = (EapMethod.MSCHAPV2,)
-    user: str = ""
-    password: str = ""
-
-    def __repr__(self) -> str:
-        return f"_Eap(methods={self.methods}, …)"
-
-
-class _Ike(_Section, frozen=True):
-    proposals: list[str] = []
-    fragmentation: bool = True
-    fragment_size: int = 1200
-    nat_detection: bool = True
-    force_encapsulation: bool = False
-    mobike: bool = False
-    childless: bool = False
-    lifetime_s: float = 0.0
-
-
-class _Child(_Section, frozen=True):
-    esp: list[str] = []
-    ah: list[str] = []
-    mode: Mode = Mode.TUNNEL
-    lifetime_s: float = 0.0
-
-
-class _Patience(_Section, frozen=True):
-    retransmit_after_s: float = 2.0
-    factor: float = 2.0
-    retransmissions: int = 4
-    dpd_after_s: float = 0.0
-    keepalive_after_s: float = 20.0
-
-
-class _File(_Section, frozen=True):
-    name: str = "peer"
-    local: _Local = _Local()
-    remote: _Remote = _Remote()
-    secrets: _SecretsSection = _SecretsSection()
-    eap: _Eap = _Eap()
-    ike: _Ike = _Ike()
-    child: _Child = _Child()
-    patience: _Patience = _Patience()
-
-
-def read_settings(path: Path | str) -> PeerConfig:
-    """The configuration that a file describes. Raises SettingsFileError, OSError."""
+def read_settings(path: Path | str, environment: Mapping[str, str] | None = None) -> PeerConfig | Ikev1Config:
+    """The configuration that a file describes; ``environment`` is where secrets may be. Raises SettingsFileError, OSError."""
     place = Path(path)
     with place.open("rb") as file:
         octets = file.read(MAX_SETTINGS + 1)
@@ -168,183 +80,266 @@ def read_settings(path: Path | str) -> PeerConfig:
         text = octets.decode()
     except UnicodeDecodeError:
         raise SettingsFileError(str(place), "", "UTF-8 is expected") from None
-    return parse_settings(text, str(place), place.parent)
+    return parse_settings(text, str(place), place.parent, environment)
 
 
-def parse_settings(text: str, name: str = "<settings>", folder: Path | None = None) -> PeerConfig:
+def parse_settings(
+    text: str, name: str = "<settings>", folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> PeerConfig | Ikev1Config:
     """The same from text; ``folder`` is where relative names of certificates and keys start. Raises SettingsFileError."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as why:
-        raise SettingsFileError(name, "", f"no TOML: {why}") from None
-    try:
-        file = msgspec.convert(values, _File)
-    except msgspec.ValidationError as why:
-        found = _AT.search(str(why))
-        key, sentence = found["key"] if found else "", _AT.sub("", str(why))
-        words = _WORDS.get(key.partition("[")[0])
-        if words is not None and "enum" in sentence:
-            sentence += f"; expected {', '.join(words)}"
-        raise SettingsFileError(name, key, sentence) from None
-    return _Reading(name, folder or Path(), file).config()
+    file = parse_file(text, name)
+    reading = _Reading(file, Material(name, folder or Path(), environment or {}), name)
+    return reading.ikev1() if file.version == 1 else reading.ikev2()
 
 
 class _Reading:
     """One file while its values are turned into a configuration."""
 
-    def __init__(self, name: str, folder: Path, file: _File) -> None:
-        self._name = name
-        self._folder = folder
+    def __init__(self, file: SettingsFile, material: Material, name: str) -> None:
         self._file = file
+        self._material = material
+        self._name = name
 
-    def _take(self, key: str, read: Callable[[], _T]) -> _T:
-        """A value, or the error that names its key."""
-        try:
-            return read()
-        except (SettingError, SelectorError, UnknownAlgorithmError, AlgorithmError) as why:
-            raise SettingsFileError(self._name, key, str(why)) from None
+    # -- IKEv2 --------------------------------------------------------------------------------------------------
 
-    def config(self) -> PeerConfig:
-        """The whole configuration."""
+    def ikev2(self) -> PeerConfig:
+        """The configuration of an IKEv2 peer."""
         file = self._file
-        local, remote, ike, patience = file.local, file.remote, file.ike, file.patience
-        for key, address in (("local.address", local.address), ("remote.address", remote.address)):
-            self._address(key, address)
-        for key, port in (("local.port", local.port), ("local.nat_port", local.nat_port)):
-            if not 0 <= port < 65_536:
-                raise SettingsFileError(self._name, key, "a port from 0 to 65535 is expected")
-        offers = [self._take("child.esp", lambda text=text: Offer.esp(text)) for text in file.child.esp]  # type: ignore[misc]
-        offers += [self._take("child.ah", lambda text=text: Offer.ah(text)) for text in file.child.ah]  # type: ignore[misc]
-        proposals = [self._take("ike.proposals", lambda text=text: Offer.ike(text)) for text in ike.proposals]  # type: ignore[misc]
+        local, remote, ike = file.local, file.remote, file.ike
+        for key, value in (("ike.lifetime_s", ike.lifetime_s), ("child.lifetime_s", file.child.lifetime_s)):
+            if value:
+                raise self._error(key, "IKEv2 agrees on no lifetimes; rekey_s is expected")
+        self._check_ends()
+        offers = self._each("child.esp", file.child.esp, lambda text: Offer.esp(self._with_pfs(text)))
+        offers += self._each("child.ah", file.child.ah, lambda text: Offer.ah(self._with_pfs(text)))
+        if file.child.pfs and not offers:
+            raise self._error("child.pfs", "proposals are expected beside it, as child.esp or child.ah")
         return PeerConfig(
             name=file.name,
             address=local.address,
             remote_address=remote.address,
             port=local.port,
             nat_port=local.nat_port,
+            remote_port=remote.port,
+            remote_nat_port=remote.nat_port,
             local_id=self._take("local.id", lambda: Identity.parse(local.id or local.address)),
             remote_id=self._take("remote.id", lambda: Identity.parse(remote.id)) if remote.id else None,
             credentials=self._credentials(),
-            remote_methods=tuple(remote.auth),
-            psk=_secret(file.secrets.psk),
-            authorities=tuple(self._certificates("remote.authorities", remote.authorities)),
-            users=tuple((user, Secret(word.encode())) for user, word in file.secrets.users.items()),
+            remote_methods=tuple(self._word("remote.auth", word, AuthMethod) for word in remote.auth),
+            psk=self._psk(),
+            authorities=self._material.certificates("remote.authorities", remote.authorities),
+            users=self._users(),
             eap_methods=tuple(file.eap.methods),
-            ike_proposals=tuple(proposals) or DEFAULT_IKE,
-            child_proposals=tuple(offers) or DEFAULT_ESP,
+            ike_proposals=self._each("ike.proposals", ike.proposals, Offer.ike) or DEFAULT_IKE,
+            child_proposals=offers or DEFAULT_ESP,
             local_ts=self._networks("local.networks", local.networks),
             remote_ts=self._networks("remote.networks", remote.networks),
             mode=file.child.mode,
             request_virtual_ip=local.request_address,
-            pool=Pool(
-                tuple(self._address("remote.addresses", each) for each in remote.addresses),
-                tuple(self._address("remote.dns", each) for each in remote.dns),
-            ),
+            pool=self._pool(),
             childless=ike.childless,
             fragmentation=ike.fragmentation,
             fragment_size=ike.fragment_size,
             nat_detection=ike.nat_detection,
             force_encapsulation=ike.force_encapsulation,
             mobike=ike.mobike,
+            initial_contact=ike.initial_contact,
             ppk=self._ppk(),
-            patience=Patience(
-                retransmit_after=seconds(patience.retransmit_after_s),
-                factor=patience.factor,
-                retransmissions=patience.retransmissions,
-                dpd_after=seconds(patience.dpd_after_s),
-                keepalive_after=seconds(patience.keepalive_after_s),
-                ike_lifetime=seconds(ike.lifetime_s),
-                child_lifetime=seconds(file.child.lifetime_s),
-            ),
+            patience=self._patience(),
+            limits=self._limits(),
         )
+
+    def _with_pfs(self, text: str) -> str:
+        """A proposal with the group of ``child.pfs`` behind it."""
+        pfs = self._file.child.pfs
+        return f"{text} {pfs}" if pfs else text
+
+    def _credentials(self) -> Credentials:
+        local, eap = self._file.local, self._file.eap
+        method = self._word("local.auth", local.auth, AuthMethod)
+        signs_in_tls = method == AuthMethod.EAP and eap.methods[:1] == (EapMethod.TLS,)
+        if method in SIGNING or signs_in_tls:
+            self._needs_key(method)
+        if method == AuthMethod.EAP and not (eap.user and eap.methods):
+            raise self._error("eap.user", 'a user is expected with local.auth = "eap"')
+        return Credentials(
+            method=method,
+            private_key=self._private_key(),
+            certificates=self._material.certificates("local.certificates", local.certificates),
+            eap_method=eap.methods[0] if eap.methods else EapMethod.MSCHAPV2,
+            user=eap.user,
+            password=self._material.secret("eap.password", eap.password, eap.password_file, eap.password_env),
+        )
+
+    def _ppk(self) -> Ppk | None:
+        secrets = self._file.secrets
+        if bool(secrets.ppk) != bool(secrets.ppk_id):
+            raise self._error("secrets.ppk", "ppk and ppk_id are expected together")
+        if not secrets.ppk:
+            return None
+        return Ppk(secrets.ppk_id.encode(), secret_of(secrets.ppk.encode()), secrets.ppk_required)
+
+    # -- IKEv1 --------------------------------------------------------------------------------------------------
+
+    def ikev1(self) -> Ikev1Config:
+        """The configuration of an IKEv1 peer."""
+        file = self._file
+        local, remote, ike, child, xauth = file.local, file.remote, file.ike, file.child, file.xauth
+        self._check_ends()
+        method = self._word("local.auth", local.auth, Method)
+        if method is Method.RSA:
+            self._needs_key(method)
+        lives = child.lifetime_s or PHASE_2_LIFETIME
+        texts = [*child.esp, *(f"AH {text}" for text in child.ah)]
+        offers = self._each(
+            "child.esp" if child.esp else "child.ah",
+            texts,
+            lambda text: PhaseTwoOffer.parse(self._with_pfs(text), lifetime_s=lives),
+        )
+        if child.pfs and not offers:
+            raise self._error("child.pfs", "proposals are expected beside it, as child.esp or child.ah")
+        return Ikev1Config(
+            name=file.name,
+            address=local.address,
+            remote_address=remote.address,
+            port=local.port,
+            nat_port=local.nat_port,
+            remote_port=remote.port,
+            remote_nat_port=remote.nat_port,
+            local_id=self._take("local.id", lambda: Identity.parse(local.id)) if local.id else NULL_IDENTITY,
+            remote_id=self._take("remote.id", lambda: Identity.parse(remote.id)) if remote.id else None,
+            method=method,
+            psk=self._psk(),
+            private_key=self._private_key(),
+            certificates=self._material.certificates("local.certificates", local.certificates),
+            authorities=self._material.certificates("remote.authorities", remote.authorities),
+            mode=ike.mode,
+            accepts=tuple(ike.accepts),
+            phase_1=self._each(
+                "ike.proposals",
+                ike.proposals,
+                lambda text: PhaseOneOffer.parse(text, lifetime_s=ike.lifetime_s or PHASE_1_LIFETIME),
+            )
+            or DEFAULT_PHASE_1,
+            phase_2=offers or DEFAULT_PHASE_2,
+            local_ts=self._networks("local.networks", local.networks),
+            remote_ts=self._networks("remote.networks", remote.networks),
+            child_mode=child.mode,
+            xauth=xauth.enabled,
+            user=xauth.user,
+            password=self._material.secret("xauth.password", xauth.password, xauth.password_file, xauth.password_env),
+            users=self._users(),
+            request_config=local.request_address,
+            push_config=xauth.push,
+            pool=self._pool(),
+            nat_traversal=Ikev1Config().nat_traversal if ike.nat_detection else (),
+            force_encapsulation=ike.force_encapsulation and ike.nat_detection,
+            fragmentation=ike.fragmentation,
+            fragment_size=ike.fragment_size,
+            initial_contact=ike.initial_contact,
+            unreadable_answer=ike.unreadable_answer,
+            patience=self._patience(),
+            limits=self._limits(),
+        )
+
+    # -- both ---------------------------------------------------------------------------------------------------
+
+    def _error(self, key: str, expected: str) -> SettingsFileError:
+        return SettingsFileError(self._name, key, expected)
+
+    def _take(self, key: str, read: Callable[[], _T]) -> _T:
+        """A value, or the error that names its key."""
+        try:
+            return read()
+        except (SettingError, SelectorError, UnknownAlgorithmError, AlgorithmError) as why:
+            raise self._error(key, str(why)) from None
+
+    def _each(self, key: str, texts: Iterable[str], read: Callable[[str], _T]) -> tuple[_T, ...]:
+        return tuple(self._take(key, lambda text=text: read(text)) for text in texts)  # type: ignore[misc]
+
+    def _word(self, key: str, word: str, words: type[_Word]) -> _Word:
+        try:
+            return words(word)
+        except ValueError:
+            version = self._file.version
+            raise self._error(key, f'"{word}" is not one of {", ".join(words)}, which IKEv{version} has') from None
+
+    def _check_ends(self) -> None:
+        local, remote = self._file.local, self._file.remote
+        for key, address in (("local.address", local.address), ("remote.address", remote.address)):
+            self._address(key, address)
+        ends = {"local.port": local.port, "local.nat_port": local.nat_port}
+        ends |= {"remote.port": remote.port, "remote.nat_port": remote.nat_port}
+        for key, port in ends.items():
+            if not 0 <= port <= LAST_PORT:
+                raise self._error(key, "a port from 0 to 65535 is expected")
+        if local.port and local.port == local.nat_port:
+            raise self._error("local.nat_port", "another port than local.port is expected")
+        if ipaddress.ip_address(local.address).version != ipaddress.ip_address(remote.address).version:
+            raise self._error("remote.address", f"an address of the IP version of {local.address} is expected")
+        if self._file.child.pfs:
+            self._take("child.pfs", lambda: group_by_name(self._file.child.pfs))
 
     def _address(self, key: str, text: str) -> str:
         try:
             return str(ipaddress.ip_address(text))
         except ValueError:
-            raise SettingsFileError(self._name, key, f'"{text}" is no IP address') from None
+            raise self._error(key, f'"{text}" is no IP address') from None
 
     def _networks(self, key: str, networks: list[str]) -> tuple[RangeSelector, ...]:
-        return tuple(self._take(key, lambda text=text: parse_selector(text)) for text in networks)  # type: ignore[misc]
+        return self._each(key, networks, parse_selector)
 
-    def _ppk(self) -> Ppk | None:
-        secrets = self._file.secrets
-        if bool(secrets.ppk) != bool(secrets.ppk_id):
-            raise SettingsFileError(self._name, "secrets.ppk", "ppk and ppk_id are expected together")
-        return Ppk(secrets.ppk_id.encode(), _secret(secrets.ppk), secrets.ppk_required) if secrets.ppk else None
-
-    def _credentials(self) -> Credentials:
-        local, eap = self._file.local, self._file.eap
-        if local.auth == AuthMethod.PSK and not self._file.secrets.psk:
-            raise SettingsFileError(self._name, "secrets.psk", 'a pre-shared key is expected with local.auth = "psk"')
-        signs = local.auth in (AuthMethod.RSA, AuthMethod.ECDSA, AuthMethod.SIGNATURE, AuthMethod.SIGNATURE_PSS)
-        signs |= local.auth == AuthMethod.EAP and eap.methods[:1] == (EapMethod.TLS,)  # inside TLS
-        if signs and not (local.private_key and local.certificates):
-            wanted = f'a private key and certificates are expected with local.auth = "{local.auth}"'
-            raise SettingsFileError(self._name, "local.private_key", wanted)
-        if local.auth == AuthMethod.EAP and not (eap.user and eap.methods):
-            raise SettingsFileError(self._name, "eap.user", 'a user is expected with local.auth = "eap"')
-        return Credentials(
-            method=local.auth,
-            private_key=self._private_key(local.private_key) if signs else Secret(b""),
-            certificates=tuple(self._certificates("local.certificates", local.certificates)),
-            eap_method=eap.methods[0] if eap.methods else EapMethod.MSCHAPV2,
-            user=eap.user,
-            password=Secret(eap.password.encode()),
+    def _pool(self) -> Pool:
+        remote = self._file.remote
+        return Pool(
+            tuple(self._address("remote.addresses", each) for each in remote.addresses),
+            tuple(self._address("remote.dns", each) for each in remote.dns),
         )
 
-    def _octets(self, key: str, name: str) -> bytes:
-        try:
-            with (self._folder / name).open("rb") as file:
-                octets = file.read(MAX_PEM + 1)
-        except OSError as why:
-            raise SettingsFileError(self._name, key, f"{name} cannot be read: {why.strerror}") from None
-        if len(octets) > MAX_PEM:
-            raise SettingsFileError(self._name, key, f"{name} is longer than {MAX_PEM} octets")
-        return octets
+    def _psk(self) -> Secret:
+        secrets, local = self._file.secrets, self._file.local
+        psk = self._material.secret("secrets.psk", secrets.psk, secrets.psk_file, secrets.psk_env)
+        if local.auth == AuthMethod.PSK and not psk:
+            raise self._error("secrets.psk", 'a pre-shared key is expected with local.auth = "psk"')
+        return psk
 
-    def _certificates(self, key: str, names: list[str]) -> list[bytes]:
-        from cryptography import x509
-        from cryptography.hazmat.primitives.serialization import Encoding
+    def _users(self) -> tuple[tuple[str, Secret], ...]:
+        return tuple((user, Secret(word.encode())) for user, word in self._file.secrets.users.items())
 
-        found: list[bytes] = []
-        for name in names:
-            octets = self._octets(key, name)
-            try:
-                read = x509.load_pem_x509_certificates(octets) if b"-----BEGIN" in octets else None
-                loaded = read or [x509.load_der_x509_certificate(octets)]
-            except ValueError:
-                raise SettingsFileError(self._name, key, f"{name} is no certificate in PEM or DER") from None
-            found += [each.public_bytes(Encoding.DER) for each in loaded]
-        return found
+    def _needs_key(self, method: StrEnum) -> None:
+        local = self._file.local
+        if not (local.private_key and local.certificates):
+            wanted = f'a private key and certificates are expected with local.auth = "{method}"'
+            raise self._error("local.private_key", wanted)
 
-    def _private_key(self, name: str) -> Secret:
-        from cryptography.hazmat.primitives.serialization import (
-            Encoding,
-            NoEncryption,
-            PrivateFormat,
-            load_der_private_key,
-            load_pem_private_key,
+    def _private_key(self) -> Secret:
+        name = self._file.local.private_key
+        return self._material.private_key("local.private_key", name) if name else Secret(b"")
+
+    def _patience(self) -> Patience:
+        file = self._file
+        patience = file.patience
+        return Patience(
+            retransmit_after=self._span("patience.retransmit_after_s", patience.retransmit_after_s),
+            factor=patience.factor,
+            retransmissions=patience.retransmissions,
+            half_open=self._span("patience.half_open_s", patience.half_open_s),
+            dpd_after=self._span("patience.dpd_after_s", patience.dpd_after_s),
+            keepalive_after=self._span("patience.keepalive_after_s", patience.keepalive_after_s),
+            ike_lifetime=self._span("ike.rekey_s", file.ike.rekey_s),
+            child_lifetime=self._span("child.rekey_s", file.child.rekey_s),
         )
 
-        octets = self._octets("local.private_key", name)
-        load = load_pem_private_key if b"-----BEGIN" in octets else load_der_private_key
-        try:
-            key = load(octets, None)
-            der = Secret(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-            load_private_key(der)
-        except (ValueError, TypeError, SettingError):
-            raise SettingsFileError(
-                self._name, "local.private_key", f"{name} is no unencrypted private key of RSA, ECDSA or EdDSA"
-            ) from None
-        return der
+    def _span(self, key: str, value: float) -> Instant:
+        """A span of time; 0 switches off."""
+        if not 0 <= value <= LONGEST / seconds(1):
+            raise self._error(key, "a number of seconds is expected, 0 or more")
+        return seconds(value)
 
-
-def _secret(text: str) -> Secret:
-    """A secret from text, or from hexadecimal digits behind ``0x``."""
-    if text[:2] in ("0x", "0X"):
-        try:
-            return Secret.from_hex(text)
-        except ValueError:
-            pass  # then it is a secret that begins with 0x
-    return Secret(text.encode())
+    def _limits(self) -> Limits:
+        limits = self._file.limits
+        facts = {name: getattr(limits, name) for name in limits.__struct_fields__}
+        for name, value in facts.items():
+            if value < 0:
+                raise self._error(f"limits.{name}", "a number is expected, 0 or more")
+        return Limits(**facts)

@@ -48,5 +48,5 @@ def learn_nat(sa: IsakmpSa, received: Received, now: Instant) -> None:
 def float_ports(sa: IsakmpSa) -> None:
     """Go to the ports of NAT traversal (RFC 3947 section 4)."""
     if sa.has_nat:
-        port = sa.config.nat_port
-        sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, port))
+        port, there = sa.config.nat_port, sa.config.remote_ports[1]
+        sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, there))

@@ -107,7 +107,7 @@ class Ikev1Peer(Register):
         """Begin phase 1; the children of the configuration follow by themselves."""
         config = self.config
         remote = config.remote_address if predecessor is None else predecessor.path.remote.address
-        path = Path(Endpoint(config.address, config.port), Endpoint(remote, config.port))
+        path = Path(Endpoint(config.address, config.port), Endpoint(remote, config.remote_ports[0]))
         sa = self._new_sa("initiator", self.entropy.ike_spi(), NO_COOKIE, path)
         sa.predecessor = predecessor
         self.register(sa)

@@ -17,7 +17,7 @@ class Initiator(Ikev2Peer):
     def connect(self, now: Instant) -> IkeSa:
         """Begin IKE_SA_INIT with the configured responder."""
         config = self.config
-        path = Path(Endpoint(config.address, config.port), Endpoint(config.remote_address, config.port))
+        path = Path(Endpoint(config.address, config.port), Endpoint(config.remote_address, config.remote_ports[0]))
         sa = self.new_sa("initiator", self.entropy.ike_spi(), NO_SPI, path)
         self.register(sa)
         sa.take(CONNECT, None, now)

@@ -153,8 +153,8 @@ def accept(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
 def _float(sa: IkeSa) -> None:
     """Go to the NAT-T ports: behind a NAT (RFC 7296 section 2.23), and with MOBIKE in any case (RFC 4555 3.3)."""
     if sa.has_nat or (sa.config.mobike and sa.config.nat_detection):
-        port = sa.config.nat_port
-        sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, port))
+        port, there = sa.config.nat_port, sa.config.remote_ports[1]
+        sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, there))
 
 
 def redirected(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -32,6 +33,20 @@ def write_private(path: Path | str, content: bytes | str, *, overwrite: bool = F
     finally:
         beside.unlink(missing_ok=True)
     return target
+
+
+def open_private(path: Path | str, *, overwrite: bool = False) -> BinaryIO:
+    """A new file with mode 0600 from its first octet on, to be written little by little.
+
+    Raises:
+        FileExistsError: something is there, and ``overwrite`` is false or it is no regular file.
+        OSError: it cannot be made.
+    """
+    target = Path(path)
+    if overwrite and target.is_file() and not target.is_symlink():
+        target.unlink()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    return os.fdopen(descriptor, "wb")
 
 
 def private_folder(path: Path | str) -> Path:
