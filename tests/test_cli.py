@@ -496,3 +496,67 @@ def test_no_network_is_touched(tmp_path: Path) -> None:
     assert result.stderr == b""
     assert result.returncode == 0
     assert json.loads(result.stdout)["schema"] == "ipsecscope.report/1"
+
+
+# -- which findings ---------------------------------------------------------------------------------------------------
+
+
+def found(*arguments: str) -> list[tuple[str, str]]:
+    report = json.loads(run("analyze", str(CAPTURE), "-f", "json", *arguments).stdout)
+    return [(each["code"], each["severity"]) for each in report["findings"]]
+
+
+def test_select_and_ignore_take_codes_groups_and_slugs_in_any_case() -> None:
+    assert {code for code, _ in found("--select", "auth")} == {"AUTH-002"}
+    assert {code for code, _ in found("--select", "V2-AUTH-FAILED", "--select", "SEC-008")} == {"AUTH-002"}
+    assert "AUTH-002" not in {code for code, _ in found("--ignore", "auth-002")}
+    assert found("--select", "AUTH", "--ignore", "AUTH-002") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "near"),
+    [
+        ("--select", "AUTH-02", "AUTH-002"),
+        ("--ignore", "v2-auth-faild", "v2-auth-failed"),
+        ("--ignore", "AUHT", "AUTH"),
+        ("--profile", "cnsa", "cnsa2"),
+        ("--profile", "x", "rfc, nist-sp800-77r1, cnsa2, bsi-tr-02102-3, seed"),
+    ],
+)
+def test_unknown_finding_or_profile_is_one_line_with_the_nearest_names(option: str, name: str, near: str) -> None:
+    outcome = run("analyze", str(CAPTURE), option, name)
+    assert outcome.returncode == 2
+    assert outcome.stdout == b""
+    (line,) = outcome.stderr.decode().splitlines()
+    assert line.startswith(f"ipsecscope: {option} {name}: no such name")
+    assert near in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--fail-on", "critical"), 1),
+        (("--fail-on", "info", "--ignore", "AUTH", "--select", "AUTH"), 0),
+        (("--fail-on", "high", "--ignore", "AUTH"), 0),
+        (("--fail-on", "high", "--ignore", "AUTH", "--profile", "cnsa2"), 1),
+        (("--fail-on", "medium", "--ignore", "AUTH", "--profile", "bsi-tr-02102-3"), 1),
+        (("--fail-on", "medium", "--select", "SEC-012", "--profile", "rfc"), 0),
+        (("--select", "AUTH"), 0),
+    ],
+)
+def test_fail_on_counts_what_was_selected_and_each_profile(arguments: tuple[str, ...], code: int) -> None:
+    assert run("analyze", str(CAPTURE), "-f", "json", *arguments).returncode == code
+
+
+def test_profiles_are_listed_with_their_clauses() -> None:
+    outcome = run("explain", "--profiles")
+    assert outcome.returncode == 0
+    for name in (b"rfc", b"nist-sp800-77r1", b"cnsa2", b"bsi-tr-02102-3", b"seed"):
+        assert b"\n" + name + b"  " in b"\n" + outcome.stdout
+
+
+def test_explain_of_an_unknown_term_is_one_line_with_suggestions() -> None:
+    outcome = run("explain", "AUTH-02")
+    assert (outcome.returncode, outcome.stdout) == (2, b"")
+    (line,) = outcome.stderr.decode().splitlines()
+    assert "AUTH-002" in line

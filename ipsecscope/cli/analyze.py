@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipsecscope.cli.console import FINDINGS, INTERNAL, OK, PARTIAL, UNUSABLE, Progress, complain, writing
+from ipsecscope.cli.console import FINDINGS, INTERNAL, OK, PARTIAL, UNUSABLE, Progress, complain, fail, near, writing
 from ipsecscope.cli.options import Files, Force, IkePorts, Keys, Output, Width, key_ring
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ def analyze(
         list[str] | None, typer.Option("--select", help="Only these findings: codes, groups or slugs.", metavar="CODE")
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="Not these findings.", metavar="CODE")] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            help="Judge by this security profile as well; repeat for several. 'explain --profiles' lists them.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Report every exchange, SA and flow in some captures, and what is wrong with them."""
     from ipsecscope.diagnose.engine import diagnose
@@ -63,6 +71,7 @@ def analyze(
     from ipsecscope.reports.writing import open_output, write_report
     from ipsecscope.timeline.analysis import analyze as analyze_captures
 
+    selected, ignored, profiles = _chosen(select, ignore, profile)
     ring, problems = key_ring(keys or [])
     with Progress() as progress:
         analysis = analyze_captures(files, ike_ports=frozenset(ike_port or ()), ring=ring, progress=progress)
@@ -70,12 +79,33 @@ def analyze(
         complain(str(failure))
     if not analysis.files:
         raise typer.Exit(UNUSABLE)
-    report = assemble(analysis, diagnose(analysis, select=select or (), ignore=ignore or ()))
+    report = assemble(analysis, diagnose(analysis, select=selected, ignore=ignored, profiles=profiles))
     inputs = [*(facts.name for facts in analysis.files), *files, *map(str, keys or ())]
     with writing(), open_output(output, force=force, inputs=inputs) as out:
         write_report(report, analysis, format.value, out, width=width)
     failed = fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings)
     raise typer.Exit(_exit_code(report.notes, failed=failed, partial=bool(analysis.errors) or problems))
+
+
+def _chosen(
+    select: list[str] | None, ignore: list[str] | None, profile: list[str] | None
+) -> tuple[list[str], list[str], list[str]]:
+    """The names given to --select, --ignore and --profile; ends the program at the first that nobody knows."""
+    from ipsecscope.diagnose.engine import selectors
+    from ipsecscope.diagnose.profiles import PROFILES
+
+    found = []
+    for option, names, known in (
+        ("--select", select, selectors()),
+        ("--ignore", ignore, selectors()),
+        ("--profile", profile, list(PROFILES)),
+    ):
+        by_name = {each.lower(): each for each in known}
+        for name in names or ():
+            if name.lower() not in by_name:
+                fail(f"{option} {name}: no such name{near(name, known)}")
+        found.append([by_name[name.lower()] for name in names or ()])
+    return found[0], found[1], found[2]
 
 
 def _is_at_least(finding: Finding, level: Level) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn, Self
 
 import typer
 
+NEAR, FEW = 5, 12  # names suggested for one that is unknown, and how many may all be listed
 OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL = 0, 1, 2, 3, 70  # exit codes
 
 
@@ -43,6 +44,17 @@ def fail(text: str) -> NoReturn:
     """Say in one line why nothing can be done, and end with the code of unusable input."""
     complain(text)
     raise typer.Exit(UNUSABLE)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that nobody knows: the nearest known ones, or all when there are few; empty for none."""
+    import difflib
+
+    by_name = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), by_name, n=NEAR, cutoff=0.5)
+    close += [each for each in by_name if name.lower() in each and each not in close]
+    shown = [by_name[each] for each in close[:NEAR]] or (list(by_name.values()) if len(by_name) <= FEW else [])
+    return f"; {'near it' if close else 'known'}: {', '.join(shown)}" if shown else ""
 
 
 class Progress:

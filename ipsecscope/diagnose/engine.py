@@ -56,12 +56,19 @@ def all_rules() -> dict[str, Rule]:
     return {each.code: each for each in in_order(RULES.values())}
 
 
+def selectors() -> list[str]:
+    """Everything that ``select`` and ``ignore`` understand: groups, codes and slugs."""
+    rules = all_rules().values()
+    return [*GROUPS, *(each.code for each in rules), *(each.slug for each in rules)]
+
+
 def diagnose(
     analysis: Analysis,
     clear: Sequence[ClearTraffic] = (),
     *,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    profiles: Iterable[str] = (),
 ) -> Diagnosis:
     """Say what a capture means.
 
@@ -70,8 +77,9 @@ def diagnose(
         clear: traffic outside IPsec beyond what the analysis counted, for the rules about leaks.
         select: codes, groups or slugs to run; all when empty.
         ignore: codes, groups or slugs to leave out.
+        profiles: names of security profiles whose violations are findings of their own (``profiles.py``).
     """
-    view = View(analysis, clear)
+    view = View(analysis, clear, profiles)
     wanted, unwanted = set(select), set(ignore)
     found: list[Finding] = []
     silenced: dict[str, int] = {}

@@ -47,9 +47,10 @@ class Answer(msgspec.Struct, frozen=True):
 class View:
     """One analysis, indexed once: everything here takes time linear in the capture."""
 
-    def __init__(self, analysis: Analysis, clear: Sequence[ClearTraffic] = ()) -> None:
+    def __init__(self, analysis: Analysis, clear: Sequence[ClearTraffic] = (), profiles: Iterable[str] = ()) -> None:
         self.analysis = analysis
         self.clear: tuple[ClearTraffic, ...] = (*analysis.clear, *clear)
+        self.profiles = tuple(dict.fromkeys(profiles))  # names of the security profiles that were asked for
         self.sas: dict[str, IkeSa] = {sa.id: sa for sa in analysis.ike_sas}
         self.flows: dict[str, Flow] = {flow.id: flow for flow in analysis.flows}
         self.last_ns = analysis.last_ns or 0

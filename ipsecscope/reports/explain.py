@@ -5,6 +5,7 @@ Diagnoses come from the rules themselves, everything else from the registries: n
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Iterable, Iterator
 
@@ -16,6 +17,8 @@ from ipsecscope.decrypt.algorithms import (
 )
 from ipsecscope.diagnose.engine import all_rules
 from ipsecscope.diagnose.hints import swanctl_keyword
+from ipsecscope.diagnose.profile import Profile
+from ipsecscope.diagnose.profiles import PROFILES
 from ipsecscope.diagnose.rule import Rule
 from ipsecscope.diagnose.rules.strength import weakness
 from ipsecscope.dissect.codepoints import CodePoint
@@ -43,13 +46,16 @@ _NOTIFIES: tuple[tuple[str, type[CodePoint]], ...] = (
 
 
 def explain(term: str) -> str | None:
-    """The explanation of a code, slug, notify name, algorithm or vendor ID; None when nobody knows the term."""
+    """The explanation of a code, slug, profile, notify name, algorithm or vendor ID; None when nobody knows the term."""
     wanted = term.strip()
     if not wanted:
         return None
     for each in all_rules().values():
         if wanted.upper() == each.code or wanted.lower() == each.slug:
             return _diagnosis(each)
+    profile = PROFILES.get(wanted.lower())
+    if profile is not None:
+        return _profile(profile)
     parts = [*_notifies(wanted), *_algorithms(wanted), *_vendors(wanted)]
     return "\n\n".join(parts) + "\n" if parts else None
 
@@ -64,11 +70,32 @@ def explain_list() -> str:
     )
 
 
+def explain_profiles() -> str:
+    """Every security profile with its edition, and what each asks."""
+    return "\n".join(_profile(each) for each in PROFILES.values())
+
+
 def suggestions(term: str) -> list[str]:
-    """Codes and slugs that contain the term, for a hint when nothing was found."""
+    """Names near a term that nobody knows: findings that speak of it, then whatever is spelled alike."""
     wanted = term.strip().lower()
-    found = [each for each in all_rules().values() if wanted in f"{each.code} {each.slug} {each.title}".lower()]
-    return [f"{each.code} ({each.slug})" for each in found[:SHOWN]] if wanted else []
+    if not wanted:
+        return []
+    rules = all_rules().values()
+    found = [
+        f"{each.code} ({each.slug})" for each in rules if wanted in f"{each.code} {each.slug} {each.title}".lower()
+    ]
+    tables = [table for _, table in (*_ALGORITHMS, *_NOTIFIES)]
+    names = [
+        *(each.code for each in rules),
+        *(each.slug for each in rules),
+        *PROFILES,
+        *(name for table in tables for name in table.__members__),
+    ]
+    spelled = {name.lower(): name for name in names}
+    alike = difflib.get_close_matches(wanted.replace("-", "_"), spelled, n=SHOWN) or difflib.get_close_matches(
+        wanted, spelled, n=SHOWN
+    )
+    return list(dict.fromkeys([*found[:SHOWN], *(spelled[name] for name in alike)]))[:SHOWN]
 
 
 # -- diagnoses ----------------------------------------------------------------------------------------------------
@@ -113,6 +140,24 @@ def _hints(rule: Rule) -> Iterator[str]:
     names = {"swanctl": "strongSwan, swanctl.conf", "ios": "Cisco IOS"}
     for key, text in rule.config.items():
         yield f"{names.get(key, key)}: {text}"
+
+
+# -- profiles -----------------------------------------------------------------------------------------------------
+
+
+def _profile(profile: Profile) -> str:
+    rows = [
+        f"{clause.aspect}{f' (IKEv{clause.version})' if clause.version else ''}: {clause.asks} [{clause.section}]"
+        for clause in profile.clauses
+    ]
+    parts = [
+        f"{profile.name}  {profile.about}",
+        _section("Edition", [profile.edition]),
+        _section("How its values were checked", [profile.checked]),
+        _section("What it asks for", rows),
+        _section("How to use it", [f"ipsecscope analyze FILE --profile {profile.name}"]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 # -- code points --------------------------------------------------------------------------------------------------

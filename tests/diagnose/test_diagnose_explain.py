@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ipsecscope.diagnose.engine import all_rules
-from ipsecscope.reports.explain import explain, explain_list, suggestions
+from ipsecscope.diagnose.profiles import PROFILES
+from ipsecscope.reports.explain import explain, explain_list, explain_profiles, suggestions
 
 
 @pytest.mark.parametrize("code", sorted(all_rules()))
@@ -45,3 +46,29 @@ def test_unknown_terms_have_no_explanation(term: str) -> None:
 def test_list_has_one_line_for_each_diagnosis() -> None:
     assert len(explain_list().splitlines()) == len(all_rules())
     assert any("AUTH-002" in each for each in suggestions("auth"))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_is_explained_clause_by_clause(name: str) -> None:
+    text = explain(name.upper())
+    assert text is not None
+    assert text in explain_profiles()
+    said = " ".join(text.split())
+    for clause in PROFILES[name].clauses:
+        assert f"{clause.asks} [{clause.section}]" in said
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("term", "near"),
+    [
+        ("AUTH-02", "AUTH-002"),
+        ("v2-auth-faild", "v2-auth-failed"),
+        ("TS_UNACEPTABLE", "TS_UNACCEPTABLE"),
+        ("NO-PROPOSAL-CHOSN", "NO_PROPOSAL_CHOSEN"),
+        ("ENCR_AES_GMC_16", "ENCR_AES_GCM_16"),
+        ("cnsa", "cnsa2"),
+    ],
+)
+def test_misspelled_terms_get_the_name_that_was_meant(term: str, near: str) -> None:
+    assert any(each.partition(" ")[0] == near for each in suggestions(term)), suggestions(term)
