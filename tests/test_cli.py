@@ -256,12 +256,10 @@ def test_full_disk_is_one_line_and_a_failure(arguments: tuple[str, ...]) -> None
     assert result.stderr == b"ipsecscope: standard output: No space left on device\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
-def test_signal_ends_the_run_without_a_traceback_and_without_a_report(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+def signalled(tmp_path: Path, number: signal.Signals) -> tuple[int, bytes, bytes]:
+    """Exit code and output of a run that gets a signal while it waits for more of a capture."""
     with subprocess.Popen(
-        [*PROGRAM, "analyze", "-", "-o", "report.txt"],
+        [*PROGRAM, "analyze", "-", "-f", "json", "-o", "report.json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -274,9 +272,23 @@ def test_signal_ends_the_run_without_a_traceback_and_without_a_report(
         _wait_until_it_reads(process.pid)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert (out, err) == (b"", b"")
+    return process.returncode, out, err
+
+
+def test_termination_ends_the_run_without_a_traceback_and_without_a_report(tmp_path: Path) -> None:
+    assert signalled(tmp_path, signal.SIGTERM) == (143, b"", b"")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_leaves_a_report_of_what_was_read(tmp_path: Path) -> None:
+    code, out, err = signalled(tmp_path, signal.SIGINT)
+    assert (code, out) == (130, b"")
+    assert err.decode().splitlines() == [
+        "ipsecscope: interrupted: the report covers what was read so far; once more to stop at once"
+    ]
+    report = json.loads((tmp_path / "report.json").read_bytes())
+    assert report["capture"]["files"][0]["notes"][0]["kind"] == "capture.interrupted"
+    assert report["ike_sas"]
 
 
 def _wait_until_it_reads(pid: int) -> None:

@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ran; 1 findings at or above --fail-on; 2 usage error or unreadable input; "
-    "3 partial (some input could not be used); 70 internal fault.",
+    "3 partial (some input could not be used); 70 internal fault; 130 interrupted (the report covers what was read).",
 )
 
 

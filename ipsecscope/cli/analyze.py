@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipsecscope.cli.console import FINDINGS, INTERNAL, OK, PARTIAL, UNUSABLE, Progress, complain, fail, near, writing
+from ipsecscope.cli.console import (
+    FINDINGS,
+    INTERNAL,
+    INTERRUPTED,
+    OK,
+    PARTIAL,
+    UNUSABLE,
+    Interruption,
+    Progress,
+    complain,
+    fail,
+    near,
+    writing,
+)
 from ipsecscope.cli.options import Files, Force, IkePorts, Keys, Output, Width, key_ring
 
 if TYPE_CHECKING:
@@ -73,8 +86,10 @@ def analyze(
 
     selected, ignored, profiles = _chosen(select, ignore, profile)
     ring, problems = key_ring(keys or [])
-    with Progress() as progress:
-        analysis = analyze_captures(files, ike_ports=frozenset(ike_port or ()), ring=ring, progress=progress)
+    with Progress() as progress, Interruption() as stopped:
+        analysis = analyze_captures(
+            files, ike_ports=frozenset(ike_port or ()), ring=ring, progress=progress, stopped=stopped
+        )
     for failure in analysis.errors:
         complain(str(failure))
     if not analysis.files:
@@ -83,6 +98,8 @@ def analyze(
     inputs = [*(facts.name for facts in analysis.files), *files, *map(str, keys or ())]
     with writing(), open_output(output, force=force, inputs=inputs) as out:
         write_report(report, analysis, format.value, out, width=width)
+    if stopped():
+        raise typer.Exit(INTERRUPTED)
     failed = fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings)
     raise typer.Exit(_exit_code(report.notes, failed=failed, partial=bool(analysis.errors) or problems))
 

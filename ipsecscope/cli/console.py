@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, Self
@@ -11,7 +12,7 @@ from typing import NoReturn, Self
 import typer
 
 NEAR, FEW = 5, 12  # names suggested for one that is unknown, and how many may all be listed
-OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL = 0, 1, 2, 3, 70  # exit codes
+OK, FINDINGS, UNUSABLE, PARTIAL, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130  # exit codes
 
 
 @contextlib.contextmanager
@@ -77,3 +78,27 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.visible and self.said:
             sys.stderr.write("\r\x1b[K")
+
+
+class Interruption:
+    """Within it the first interrupt (Ctrl-C) only asks to stop; a second one ends the program at once.
+
+    Calling it says whether it was asked.
+    """
+
+    def __enter__(self) -> Self:
+        self.asked = False
+        self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __call__(self) -> bool:
+        """Whether an interrupt came."""
+        return self.asked
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        complain("interrupted: the report covers what was read so far; once more to stop at once")

@@ -95,6 +95,7 @@ def analyze(
     ring: KeyRing | None = None,
     progress: Progress | None = None,
     sink: Sink | None = None,
+    stopped: Callable[[], bool] = bool,
 ) -> Analysis:
     """Read captures and build their timeline.
 
@@ -104,6 +105,7 @@ def analyze(
         ring: key material, when there is any; then the captures are read twice.
         progress: called with (files done, frames read) now and then.
         sink: called with every ESP or AH packet that was opened, in the order of the capture.
+        stopped: asked now and then; once it says so, nothing more is read, and a note says how far it came.
 
     A file that cannot be used is an entry of ``Analysis.errors``; the others are analysed.
     """
@@ -121,6 +123,9 @@ def analyze(
         run.take(columns, datagrams)
         if progress is not None:
             progress(records.file, run.counts.frames)
+        if stopped():
+            run.is_cut = True
+            break
     run.take_datagrams(pipeline.finish())
     facts, broken = usable(sources)
     trackers = run.correlator.finish()
@@ -130,7 +135,7 @@ def analyze(
     _take_embedded_keys(ring, sources)
     if not ring.is_empty:
         traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
-        _second_look(sources, ike_ports, traffic_opener)
+        _second_look(sources, ike_ports, traffic_opener, run.counts.frames)
         traffic = traffic_opener.results()
     verified = {sa.id: verify_sa(sa, opener) for sa in trackers}
     analysis = run.finish(trackers, children, traffic, verified, facts, [*failures, *broken])
@@ -150,10 +155,13 @@ def _take_embedded_keys(ring: KeyRing, sources: list[Source]) -> None:
                     ring.add(record)
 
 
-def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener) -> None:
-    """Read the captures again and open every ESP and AH packet."""
+def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener, frames: int) -> None:
+    """Read the captures again, as far as the first time, and open every ESP and AH packet."""
     pipeline = Pipeline(ike_ports=ike_ports)
     for records in merge(sources):
+        frames -= len(records)
+        if frames < 0:
+            break
         columns, _ = classify(records, pipeline)
         rows = np.isin(columns.kind, (int(Kind.ESP), int(Kind.AH))) & (columns.duplicate_of == 0)
         for row in np.flatnonzero(rows).tolist():
@@ -195,6 +203,7 @@ class _Run:
         self.bugs: list[FrameNote] = []
         self.first_ns: int | None = None
         self.last_ns: int | None = None
+        self.is_cut = False
 
     def span(self, first: int, last: int) -> None:
         self.first_ns = first if self.first_ns is None else min(self.first_ns, first)
@@ -243,6 +252,10 @@ class _Run:
         elif datagram.kind == Kind.UNREADABLE:
             counts.unreadable += 1
 
+    def _cut_note(self) -> list[CaptureNote]:
+        text = f"reading was interrupted after {self.counts.frames} frames: what follows them is not in this report"
+        return [CaptureNote("capture.interrupted", text)] if self.is_cut else []
+
     def finish(
         self,
         trackers: list[SaTracker],
@@ -276,6 +289,7 @@ class _Run:
             last_ns=self.last_ns,
             orphans=self.correlator.unreadable,
             capture_notes=[
+                *self._cut_note(),
                 *self.pipeline.notes,
                 *self.pipeline.clear.notes(),
                 *self.correlator.notes(),
