@@ -324,15 +324,39 @@ class Nat:
         return None if known is None else _readdressed(pieces, destination=known[0], ports=(ports[0], known[1]))
 
 
+class Forward:
+    """A NAT in front of the right side that forwards everything: what comes for ``address`` goes to ``inside``."""
+
+    def __init__(self, address: str, inside: str) -> None:
+        self.address = address
+        self.inside = inside
+
+    def cross(self, flight: Flight, now: Instant) -> Iterable[Flight]:
+        """Translate the packet."""
+        del now
+        pieces = split(flight.packet)
+        if pieces is None:
+            return ()
+        ports = udp_ports(pieces)
+        if flight.way is Way.RIGHT:
+            packet = _readdressed(pieces, destination=self.inside, ports=ports)
+        else:
+            packet = _readdressed(pieces, source=self.address, ports=ports)
+        return (msgspec.structs.replace(flight, packet=packet),)
+
+
 def _readdressed(
     pieces: Pieces, *, source: str = "", destination: str = "", ports: tuple[int, int] | None = None
 ) -> bytes:
-    """A packet with another address and other UDP ports, all checksums right."""
+    """A packet with another address and other UDP ports, one hop further, all checksums right."""
     octets = [
         ipaddress.ip_address(each).packed for each in (source or pieces.source, destination or pieces.destination)
     ]
     start = 12 if pieces.version == 4 else 8
-    head = pieces.head[:start] + b"".join(octets) + pieces.head[start + 2 * len(octets[0]) :]
+    hops = 8 if pieces.version == 4 else 7  # where the time to live stands
+    left = max(pieces.head[hops] - 1, 1)
+    head = pieces.head[:hops] + bytes((left,)) + pieces.head[hops + 1 : start]
+    head += b"".join(octets) + pieces.head[start + 2 * len(octets[0]) :]
     payload = pieces.payload
     if ports is not None:
         payload = ports[0].to_bytes(2, "big") + ports[1].to_bytes(2, "big") + payload[4:]

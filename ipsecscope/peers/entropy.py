@@ -62,6 +62,10 @@ class Entropy:
         self._drawn[purpose] = number + 1
         return hashlib.shake_256(self._key + number.to_bytes(8, "big") + purpose.encode()).digest(count)
 
+    def rewind(self, purpose: str) -> None:
+        """Begin the stream of ``purpose`` anew, as a generator without a good seed does after a restart."""
+        self._drawn.pop(purpose, None)
+
     def below(self, bound: int, purpose: str) -> int:
         """A number from 0 to ``bound`` - 1."""
         return int.from_bytes(self.octets(16, purpose), "big") % bound

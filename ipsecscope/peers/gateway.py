@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from ipsecscope.decrypt.opening_ah import AhSa
 from ipsecscope.decrypt.opening_esp import EspSa
 from ipsecscope.dissect.natt import NAT_T_PORT
@@ -24,6 +26,21 @@ from ipsecscope.peers.station import NarratingPeer, PeerStation
 from ipsecscope.peers.traffic import Host
 
 ChildKey = tuple[bytes, bytes]
+
+
+class Plane(NamedTuple):
+    """How a data plane works, and how it errs.
+
+    ``window`` is the anti-replay window, 0 for none; ``pad_to`` the size that TFC padding brings packets to;
+    ``first_number`` the sequence number before the first packet's. ``in_the_clear`` sends what the hosts say without
+    protection, ``never_in_udp`` does not put ESP into UDP where a NAT asks for it.
+    """
+
+    window: int = 64
+    pad_to: int = 0
+    first_number: int = 0
+    in_the_clear: bool = False
+    never_in_udp: bool = False
 
 
 class Installed(NamedTuple):
@@ -44,8 +61,10 @@ class GatewayStation(PeerStation):
         *,
         dont_fragment: bool = False,
         nat_port: int = NAT_T_PORT,
+        plane: Plane | None = None,
     ) -> None:
         super().__init__(peer, dont_fragment=dont_fragment)
+        self.plane = plane or Plane()
         self.hosts = tuple(hosts)
         self.counts: Counter[str] = Counter()
         self._entropy = entropy
@@ -55,6 +74,13 @@ class GatewayStation(PeerStation):
     def receive_packet(self, packet: bytes, now: Instant) -> None:
         """Open ESP and AH for the hosts; everything else is the peer's."""
         pieces = split(packet)
+        if pieces is not None and pieces.is_fragment and pieces.protocol in (IpProtocol.ESP, IpProtocol.AH):
+            payload = self.join(pieces)  # RFC 4303 section 3.4.1: reassembly comes first
+            if payload is None:
+                return
+            head = pieces.head[:6] + bytes(2) + pieces.head[8:]
+            packet = msgspec.structs.replace(pieces, head=head).with_payload(payload, pieces.protocol)
+            pieces = split(packet)
         carried = None if pieces is None or not self._may_carry(pieces) else find_carried(pieces)
         if carried is None:
             super().receive_packet(packet, now)
@@ -86,6 +112,9 @@ class GatewayStation(PeerStation):
     def _seal(self, plain: bytes) -> tuple[bytes, str] | None:
         newest = next(reversed(self._bundles.values()), None)
         pieces = split(plain)
+        if self.plane.in_the_clear and pieces is not None:
+            self.counts["packets in the clear"] += 1
+            return plain, f"in the clear: {pieces.source} > {pieces.destination} {IpProtocol(pieces.protocol)}"
         if newest is None or pieces is None:
             self.counts["packets without a Child SA"] += 1
             return None
@@ -116,14 +145,29 @@ class GatewayStation(PeerStation):
         elif isinstance(event, ChildSaDeleted):
             self._remove((event.spi_i, event.spi_r))
 
+    def skip_numbers(self, count: int) -> None:
+        """Go on with sequence numbers that are ``count`` higher, as the member of a cluster that takes over."""
+        for each in self._bundles.values():
+            for sa in each.bundle.outbound:
+                sa.last_number += count
+
     def _install(self, event: ChildSaInstalled) -> None:
         """Begin a bundle, or nest another SA in the one that the same exchange began."""
         key, children = (event.spi_i, event.spi_r), [event]
         last = next(reversed(self._bundles), None)
         if last is not None and _is_of_one_exchange(self._bundles[last].children, event):
             key, children = last, [*self._bundles[last].children, event]
+        plane = self.plane
+        if plane.never_in_udp:
+            children = [msgspec.structs.replace(child, encapsulated=False) for child in children]
         try:
-            bundle = install_bundle(children, self._entropy.fork(f"ESP {key[0].hex()} {key[1].hex()}"))
+            bundle = install_bundle(
+                children,
+                self._entropy.fork(f"ESP {key[0].hex()} {key[1].hex()}"),
+                window=plane.window,
+                pad_to=plane.pad_to,
+                first_number=plane.first_number,
+            )
         except NotSealableError as why:
             self.counts[str(why)] += 1
             return

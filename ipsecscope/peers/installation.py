@@ -14,7 +14,13 @@ from ipsecscope.peers.events import ChildSaInstalled
 
 
 def install(
-    installed: ChildSaInstalled, entropy: Entropy, *, window: int = 64, pad_to: int = 0, is_adjacent: bool = False
+    installed: ChildSaInstalled,
+    entropy: Entropy,
+    *,
+    window: int = 64,
+    pad_to: int = 0,
+    first_number: int = 0,
+    is_adjacent: bool = False,
 ) -> tuple[OutboundSa, InboundSa]:
     """Both directions of one Child SA, as seen by the peer that told of it.
 
@@ -23,6 +29,7 @@ def install(
         entropy: for IVs.
         window: packets of the anti-replay window, 0 for none.
         pad_to: TFC padding, octets.
+        first_number: the sequence number before that of the first packet.
         is_adjacent: whether another SA of the same bundle is inside: this one then works in transport mode.
     """
     mode = SaMode.TRANSPORT if is_adjacent else SaMode(installed.mode)
@@ -35,15 +42,22 @@ def install(
     way_out = SaPath(source=installed.src, destination=installed.dst, mode=mode, encapsulated=encapsulated)
     way_in = SaPath(source=installed.dst, destination=installed.src, mode=mode, encapsulated=encapsulated)
     return (
-        OutboundSa(spi_out, _keyed(installed, initiator=initiator), way_out, entropy, pad_to=pad_to),
+        OutboundSa(
+            spi_out, _keyed(installed, initiator=initiator), way_out, entropy, last_number=first_number, pad_to=pad_to
+        ),
         InboundSa(spi_in, _keyed(installed, initiator=not initiator), way_in, window=window),
     )
 
 
-def install_bundle(children: Sequence[ChildSaInstalled], entropy: Entropy, *, window: int = 64) -> Bundle:
+def install_bundle(
+    children: Sequence[ChildSaInstalled], entropy: Entropy, *, window: int = 64, pad_to: int = 0, first_number: int = 0
+) -> Bundle:
     """The SAs that one IKEv1 quick mode made, ESP inside AH (RFC 2401 section 4.3)."""
     ordered = sorted(children, key=lambda child: child.protocol == SecurityProtocol.AH)
-    pairs = [install(child, entropy, window=window, is_adjacent=position > 0) for position, child in enumerate(ordered)]
+    pairs = [
+        install(child, entropy, window=window, pad_to=pad_to, first_number=first_number, is_adjacent=position > 0)
+        for position, child in enumerate(ordered)
+    ]
     return Bundle([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 

@@ -66,21 +66,50 @@ class Tapped(msgspec.Struct, frozen=True):
 
 
 class Tap:
-    """Writes down every packet that passes, as an Ethernet frame."""
+    """Writes down the packets that pass, as Ethernet frames: all of them unless it is told to be a poor witness.
 
-    def __init__(self, name: str = "") -> None:
+    ``only`` is the way that it sees, ``since`` when it is switched on, ``wants`` its capture filter; ``misses`` are the
+    numbers (from 1) of packets that it is too slow for.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        only: Way | None = None,
+        since: Instant = 0,
+        wants: Callable[[bytes], bool] | None = None,
+        misses: Iterable[int] = (),
+    ) -> None:
         self.name = name
         self.tapped: list[Tapped] = []
+        self._only = only
+        self._since = since
+        self._wants = wants
+        self._misses = frozenset(misses)
+        self._seen = 0
 
     def cross(self, flight: Flight, now: Instant) -> Iterable[Flight]:
         """Let the packet pass."""
+        if self._sees(flight, now):
+            self._write(flight, now)
+        return (flight,)
+
+    def _sees(self, flight: Flight, now: Instant) -> bool:
+        if self._only not in (None, flight.way) or now < self._since:
+            return False
+        if self._wants is not None and not self._wants(flight.packet):
+            return False
+        self._seen += 1
+        return self._seen not in self._misses
+
+    def _write(self, flight: Flight, now: Instant) -> None:
         version = flight.packet[0] >> 4
         source, destination = MACS if flight.way is Way.RIGHT else MACS[::-1]
         frame = Ethernet(
             destination=destination, source=source, ether_type=ETHERTYPES.get(version, 0), data=flight.packet
         )
         self.tapped.append(Tapped(now, frame.build(), flight.story, self.name))
-        return (flight,)
 
 
 def write_pcapng(target: BinaryIO, taps: Sequence[Tap], *, comment: str = "") -> None:
@@ -124,6 +153,10 @@ class Network:
         """Do something at an instant: ``action`` is called with it."""
         self._count += 1
         heapq.heappush(self._queue, (max(when, self.now), self._count, action))
+
+    def send(self, packet: bytes, way: Way, story: str) -> None:
+        """Put a packet on the line that neither station sent; it begins at the end that ``way`` leads away from."""
+        self._go_on(Flight(packet, way, story), 0 if way is Way.RIGHT else len(self.elements) - 1)
 
     def run(self, span: Instant = 60 * SECOND) -> None:
         """Let time pass until nothing is left to do or ``span`` is over. Raises RuntimeError when it never ends."""

@@ -313,6 +313,7 @@ def udp_packet(
     data: bytes,
     *,
     identification: int = 0,
+    ttl: int = DEFAULT_TTL,
     dont_fragment: bool = True,
     tos: int = 0,
 ) -> bytes:
@@ -324,6 +325,7 @@ def udp_packet(
         IpProtocol.UDP,
         datagram,
         identification=identification,
+        ttl=ttl,
         dont_fragment=dont_fragment,
         tos=tos,
     )

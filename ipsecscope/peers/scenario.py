@@ -18,7 +18,7 @@ from ipsecscope.peers.config import Identity, PeerConfig
 from ipsecscope.peers.elements import Delay, Element, Nat
 from ipsecscope.peers.entropy import EPOCH, SECOND, Entropy, Instant
 from ipsecscope.peers.events import PeerEvent
-from ipsecscope.peers.gateway import GatewayStation
+from ipsecscope.peers.gateway import GatewayStation, Plane
 from ipsecscope.peers.ikev1.config import Ikev1Config
 from ipsecscope.peers.ikev1.peer import Ikev1Peer
 from ipsecscope.peers.ikev2.initiator import Initiator
@@ -60,6 +60,8 @@ class World:
 class Stage(Generic[Left, Right]):
     """A scenario while it is played: its stations, and the peers on them."""
 
+    network: Network  # once everything is in place
+
     def __init__(self, left: GatewayStation, right: GatewayStation, initiator: Left, responder: Right) -> None:
         self.left = left
         self.right = right
@@ -69,7 +71,8 @@ class Stage(Generic[Left, Right]):
 
 Ikev2Stage = Stage[Initiator, Responder]
 Ikev1Stage = Stage[Ikev1Peer, Ikev1Peer]
-AnyStage = Ikev2Stage | Ikev1Stage
+MixedStage = Stage[Initiator, Ikev1Peer]
+AnyStage = Ikev2Stage | Ikev1Stage | MixedStage
 Step = Callable[[Any, Instant], object]  # of the stage that goes with the version of the scenario
 
 
@@ -80,6 +83,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         name: as the command line calls it.
         title: one sentence that says what it shows.
         version: of IKE, which decides whether the changes are to ``PeerConfig`` or to ``Ikev1Config``.
+        right_version: of the responder's IKE, where it is another one.
         left: what the initiator's configuration differs in; a function of the world where certificates are needed.
         right: the same for the responder.
         both: what both differ in.
@@ -87,6 +91,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         steps: what is done, each with the seconds to wait before it, counted from the one before.
         pings: how many pings the host on the left sends, one second apart, from the second second on.
         hosts: addresses of the hosts behind the peers.
+        traffic: the hosts themselves, where pings do not do: those on the left and those on the right.
+        planes: how the data planes of both work, and how they err.
+        fails: the class of what goes wrong, such as ``PSK_MISMATCH``; empty where nothing does.
         lasts: seconds to go on behind the last step.
         is_repeatable: whether the same seed gives the same bytes. TLS draws its own chance: with it inside, two runs
             are equal in structure only (the messages, their sizes and times), and in the octets of all else.
@@ -95,6 +102,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     version: Literal[1, 2] = 2
+    right_version: Literal[1, 2] | None = None
     left: Changes | Person = msgspec.field(default_factory=dict)
     right: Changes | Person = msgspec.field(default_factory=dict)
     both: Changes = msgspec.field(default_factory=dict)
@@ -102,6 +110,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[tuple[float, Step], ...] = ()
     pings: int = 0
     hosts: tuple[str, str] = (LEFT_HOST, RIGHT_HOST)
+    traffic: Callable[[], tuple[list[Host], list[Host]]] | None = None
+    planes: tuple[Plane, Plane] = (Plane(), Plane())
+    fails: str = ""
     lasts: float = 5.0
     is_repeatable: bool = True
 
@@ -117,6 +128,7 @@ class Generated(msgspec.Struct, frozen=True):
     right_events: tuple[PeerEvent, ...]
     counts: tuple[dict[str, int], dict[str, int]]
     pings_answered: int = 0
+    fails: str = ""
 
     @property
     def events(self) -> tuple[PeerEvent, ...]:
@@ -162,6 +174,7 @@ def play(scenario: Scenario, seed: int = 0) -> Generated:
         right_events=tuple(stage.right.events),
         counts=(dict(stage.initiator.mailbox.counts), dict(stage.responder.mailbox.counts)),
         pings_answered=len(ping.replies) if isinstance(ping, Ping) else 0,
+        fails=scenario.fails,
     )
 
 
@@ -171,11 +184,15 @@ def _set_up(scenario: Scenario, entropy: Entropy) -> tuple[AnyStage, Network, li
     if scenario.pings:
         begin = EPOCH + 2 * SECOND
         hosts = ([Ping(*scenario.hosts, start=begin, count=scenario.pings)], [Idle(scenario.hosts[1])])
+    if scenario.traffic is not None:
+        hosts = scenario.traffic()
     between = entropy.fork("network")
     elements = list(scenario.network(between) if scenario.network else (Tap(), Delay()))
     taps = [element for element in elements if isinstance(element, Tap)]
     stage = _cast(left, right, entropy, hosts)
-    return stage, Network(stage.left, stage.right, elements), taps
+    stage.left.plane, stage.right.plane = scenario.planes
+    stage.network = Network(stage.left, stage.right, elements)
+    return stage, stage.network, taps
 
 
 def _cast(
@@ -191,8 +208,10 @@ def _cast(
         initiator, responder = Initiator(left, sources[0]), Responder(right, sources[1])
         stations = _stations((initiator, responder), planes, hosts)
         return Stage(*stations, initiator, responder)
-    assert isinstance(left, Ikev1Config)
     assert isinstance(right, Ikev1Config)
+    if isinstance(left, PeerConfig):
+        first, second = Initiator(left, sources[0]), Ikev1Peer(right, sources[1])
+        return Stage(*_stations((first, second), planes, hosts), first, second)
     one, two = Ikev1Peer(left, sources[0]), Ikev1Peer(right, sources[1])
     return Stage(*_stations((one, two), planes, hosts), one, two)
 
@@ -205,7 +224,10 @@ def _stations(
     return GatewayStation(peers[0], planes[0], hosts[0]), GatewayStation(peers[1], planes[1], hosts[1])
 
 
-def configurations(scenario: Scenario, world: World) -> tuple[PeerConfig, PeerConfig] | tuple[Ikev1Config, Ikev1Config]:
+AnyConfig = PeerConfig | Ikev1Config
+
+
+def configurations(scenario: Scenario, world: World) -> tuple[AnyConfig, AnyConfig]:
     """The configurations of the two peers of a scenario."""
     left_id, right_id = Identity.parse("left.example"), Identity.parse("right.example")
     left_ts, right_ts = (parse_selector("10.1.0.0/16"),), (parse_selector("10.2.0.0/16"),)
@@ -230,9 +252,11 @@ def configurations(scenario: Scenario, world: World) -> tuple[PeerConfig, PeerCo
     left_changes = scenario.left(world, left_id) if callable(scenario.left) else scenario.left
     right_changes = scenario.right(world, right_id) if callable(scenario.right) else scenario.right
     one, two = {**left, **common, **left_changes}, {**right, **common, **right_changes}
-    if scenario.version == 1:
-        return Ikev1Config(**one), Ikev1Config(**{"is_gateway": True, **two})
-    return PeerConfig(**one), PeerConfig(**two)
+    return _config(scenario.version, one), _config(scenario.right_version or scenario.version, two, is_gateway=True)
+
+
+def _config(version: int, values: dict[str, Any], *, is_gateway: bool = False) -> AnyConfig:
+    return Ikev1Config(**{"is_gateway": is_gateway, **values}) if version == 1 else PeerConfig(**values)
 
 
 # -- networks ---------------------------------------------------------------------------------------------------------

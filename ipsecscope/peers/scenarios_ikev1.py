@@ -141,6 +141,7 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
             "remote_ts": (),
         },
         both={"xauth": True},
+        fails="XAUTH_FAILED",
     ),
     Scenario(
         name="ikev1-wrong-psk",
@@ -148,6 +149,7 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         version=1,
         right={"psk": Secret(b"incorrect horse battery staple"), "unreadable_answer": UnreadableAnswer.CLEAR},
         lasts=70,
+        fails="PSK_MISMATCH",
     ),
     Scenario(
         name="ikev1-no-proposal",
@@ -155,24 +157,28 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         version=1,
         left={"phase_1": (PhaseOneOffer.parse("3DES SHA1 MODP_1024"),)},
         lasts=70,
+        fails="IKE_PROPOSAL_MISMATCH",
     ),
     Scenario(
         name="ikev1-child-no-proposal",
         title="the ISAKMP SA stands, but the proposals of quick mode differ",
         version=1,
         right={"phase_2": (PhaseTwoOffer.parse("AES_CBC-128 HMAC_SHA1_96"),)},
+        fails="ESP_PROPOSAL_MISMATCH",
     ),
     Scenario(
         name="ikev1-pfs-mismatch",
         title="perfect forward secrecy on the side of the responder only",
         version=1,
         right={"phase_2": (_PFS,)},
+        fails="PFS_MISMATCH",
     ),
     Scenario(
         name="ikev1-ts-mismatch",
         title="the ISAKMP SA stands, but the phase 2 identities differ",
         version=1,
         right={"remote_ts": (parse_selector("10.9.0.0/16"),)},
+        fails="TS_MISMATCH",
     ),
     Scenario(
         name="ikev1-no-answer",
@@ -180,6 +186,7 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         version=1,
         network=behind(lambda _: Filter(ports=[500])),
         lasts=70,
+        fails="NO_RESPONSE_UDP500",
     ),
     Scenario(
         name="ikev1-dead-peer",
@@ -188,5 +195,6 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         left={"patience": Patience(dpd_after=10 * SECOND, retransmissions=3)},
         right={"faults": Ikev1Faults(silent_after=4)},
         lasts=60,
+        fails="PEER_SILENT",
     ),
 )

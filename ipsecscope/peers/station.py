@@ -33,14 +33,14 @@ class PeerStation:
         self.events: list[PeerEvent] = []
         self._dont_fragment = dont_fragment
         self._identification = 0
-        self._fragments: dict[tuple[str, int], dict[int, Pieces]] = {}
+        self._fragments: dict[tuple[str, int, int], dict[int, Pieces]] = {}
 
     def receive_packet(self, packet: bytes, now: Instant) -> None:
         """Hand a UDP datagram to the peer; other packets are not for it."""
         pieces = split(packet)
         if pieces is None or pieces.protocol != IpProtocol.UDP:
             return
-        payload = self._join(pieces) if pieces.is_fragment else pieces.payload
+        payload = self.join(pieces) if pieces.is_fragment else pieces.payload
         if payload is None:
             return
         try:
@@ -53,9 +53,9 @@ class PeerStation:
         self.peer.receive_datagram(datagram.data, path, now)
         self._listen()
 
-    def _join(self, pieces: Pieces) -> bytes | None:
+    def join(self, pieces: Pieces) -> bytes | None:
         """Keep an IPv4 fragment; the last missing one yields the whole payload."""
-        key = (pieces.source, int.from_bytes(pieces.head[4:6], "big"))
+        key = (pieces.source, pieces.protocol, int.from_bytes(pieces.head[4:6], "big"))
         if key not in self._fragments and len(self._fragments) >= MAX_PENDING:
             self._fragments.pop(next(iter(self._fragments)))
         parts = self._fragments.setdefault(key, {})

@@ -28,6 +28,7 @@ SLOW = {"ikev2-rsa", "ikev2-rsa-pss", "ikev2-fragments-dropped"}  # their RSA ke
 DAMAGED = {"ikev2-damaged-icv"}
 MALFORMED = {"ikev2-malformed"}
 ONE_SIDED = {"ikev2-expired-certificate"}  # the responder believes in an IKE SA until it hears otherwise
+LOSSY = {"ikev2-lossy", "ikev2-delete-ignored", "ikev2-reboot", "esp-damaged"}  # some pings are lost in these
 QUIET_FAILURES = {
     "ikev2-no-answer": "no answer",
     "ikev2-one-way": "no answer",
@@ -172,7 +173,10 @@ def test_scenario_messages_fit_the_grammar_of_the_rfc_in_its_order(name: str) ->
         assert fit.fits, (names, fit)
 
 
-@pytest.mark.parametrize(("name",), [(scenario.name,) for scenario in SCENARIOS if scenario.pings])
+@pytest.mark.parametrize(
+    ("name",),
+    [(scenario.name,) for scenario in SCENARIOS if scenario.pings and not scenario.fails and scenario.name not in LOSSY],
+)
 def test_scenario_pings_are_answered_through_the_tunnel(name: str) -> None:
     assert played(name).pings_answered == BY_NAME[name].pings
 
