@@ -38,10 +38,13 @@ REPEATS = {
 }
 
 # Captures in which tshark finds a malformed frame, and why that is so.
-MALFORMED: dict[str, str] = {}
+MALFORMED = {"ikev2-foreign-protocol": "octets on UDP port 500 that are no IKE"}
 
 # Captures in which our dissector finds a message against the protocol, and why that is so.
-UNREADABLE = {"ikev2-malformed": "the last payload is cut short inside SK, which the keys show"}
+UNREADABLE = {
+    **MALFORMED,
+    "ikev2-malformed": "the last payload is cut short inside SK, which the keys show",
+}
 
 
 def structure(file: str, content: bytes) -> object:

@@ -177,9 +177,9 @@ def test_nat_translates_out_and_back_with_right_checksums() -> None:
     outside = pieces_of(out.packet)
     ports = udp_ports(outside)
     assert (outside.source, ports) == ("198.51.100.7", (20_001, 500))
-    assert out.packet == udp_packet(("198.51.100.7", 20_001), RIGHT, bytes(19) + b"\1", dont_fragment=False)
+    assert out.packet == udp_packet(("198.51.100.7", 20_001), RIGHT, bytes(19) + b"\1", ttl=63, dont_fragment=False)
     (back,) = cross(nat, udp_packet(RIGHT, ("198.51.100.7", 20_001), b"answer"), Way.LEFT)
-    assert back.packet == udp_packet(RIGHT, LEFT, b"answer")
+    assert back.packet == udp_packet(RIGHT, LEFT, b"answer", ttl=63)
     assert not cross(nat, udp_packet(RIGHT, ("198.51.100.7", 9), b"stranger"), Way.LEFT)
 
 

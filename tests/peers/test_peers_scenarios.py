@@ -175,7 +175,11 @@ def test_scenario_messages_fit_the_grammar_of_the_rfc_in_its_order(name: str) ->
 
 @pytest.mark.parametrize(
     ("name",),
-    [(scenario.name,) for scenario in SCENARIOS if scenario.pings and not scenario.fails and scenario.name not in LOSSY],
+    [
+        (scenario.name,)
+        for scenario in SCENARIOS
+        if scenario.pings and not scenario.fails and scenario.name not in LOSSY
+    ],
 )
 def test_scenario_pings_are_answered_through_the_tunnel(name: str) -> None:
     assert played(name).pings_answered == BY_NAME[name].pings
