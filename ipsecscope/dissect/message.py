@@ -111,13 +111,16 @@ def family_of(header: Header | None) -> PayloadFamily:
     return IKEV1 if header is not None and header.major_version == 1 else IKEV2
 
 
-def parse_message(data: bytes, *, missing: int = 0, context: Context = DEFAULT_CONTEXT) -> Message:
+def parse_message(
+    data: bytes, *, missing: int = 0, context: Context = DEFAULT_CONTEXT, remarks: bool = True
+) -> Message:
     """Read one IKE message (RFC 2408 section 3, RFC 7296 section 3); never raises.
 
     Args:
         data: the octets, from the IKE header on.
         missing: octets that were on the wire behind ``data`` and are not in the capture.
         context: what decides between payload numbers that were given twice.
+        remarks: whether to note what the standards say about readable payloads; a peer has no use for that.
     """
     if len(data) < HEADER_SIZE:
         kind = "capture.truncated" if missing else "header.short"
@@ -139,7 +142,7 @@ def parse_message(data: bytes, *, missing: int = 0, context: Context = DEFAULT_C
         chain = parse_chain(data, HEADER_SIZE, stop, first, family, context, missing=lacking)
         payloads, position, ciphertext = chain.payloads, chain.stop, b""
         notes += chain.notes
-        notes += body_notes(payloads, header, family)
+        notes += body_notes(payloads, header, family) if remarks else []
         if chain.complete and position < stop:
             notes.append(Note("chain.trailing", f"{stop - position} octets behind the last payload", position, stop))
     return Message(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
+from ipsecscope.dissect.header import HEADER_SIZE, Header
 from ipsecscope.dissect.ikev1 import (
     Delete,
     Fragment,
@@ -190,12 +191,14 @@ class Ikev1Peer(Register):
     # -- receiving ----------------------------------------------------------------------------------------------
 
     def _receive(self, data: bytes, path: Path, now: Instant, *, is_whole: bool) -> None:
-        message = parse_message(data)
-        header = message.header
+        header = Header.parse(data[:HEADER_SIZE]) if len(data) >= HEADER_SIZE else None
         if header is None or header.major_version != 1 or len(data) > MAX_DATAGRAM:
             self._count("datagrams that are no IKEv1")
             return
-        sa = self.find(message, path)
+        sa = self.find(header, path)
+        if sa is None and not self._may_begin(header):
+            return
+        message = parse_message(data, remarks=False)
         if sa is not None and self._joined(sa, message, path, now, is_whole=is_whole):
             return
         if sa is None:
@@ -218,17 +221,21 @@ class Ikev1Peer(Register):
             self._receive(whole, path, now, is_whole=True)
         return True
 
+    def _may_begin(self, header: Header) -> bool:
+        """Whether a message of no SA may be the first one of another; what is not is counted."""
+        if header.spi_r != NO_COOKIE or header.message_id != PHASE_1 or header.is_encrypted:
+            self._count("messages of unknown SAs")
+            return False
+        if ExchangeType(header.exchange_type) not in PHASE_1_EXCHANGES or header.spi_i == NO_COOKIE:
+            self._count("messages that begin nothing")
+            return False
+        return True
+
     def _strange(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
-        """A message of no SA: the first one of a new SA, or nothing to us."""
+        """The first message of an SA that is not there yet."""
         header = message.header
         assert header is not None
         kind = ExchangeType(header.exchange_type)
-        if header.spi_r != NO_COOKIE or header.message_id != PHASE_1 or message.ciphertext:
-            self._count("messages of unknown SAs")
-            return
-        if kind not in PHASE_1_EXCHANGES or header.spi_i == NO_COOKIE:
-            self._count("messages that begin nothing")
-            return
         received = Received(header=header, payloads=message.payloads, plaintext=data, path=path)
         refusal = phase1.screen(received, self.config)
         if refusal is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from ipsecscope.dissect.message import Message
+from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.config import Ikev1Config
@@ -61,10 +61,8 @@ class Register:
         """Other SAs with the same remote identity."""
         return [each for each in self.sas if each is not sa and each.remote_id == sa.remote_id]
 
-    def find(self, message: Message, path: Path) -> IsakmpSa | None:
+    def find(self, header: Header, path: Path) -> IsakmpSa | None:
         """The SA of a message: by both cookies, by ours while the other is not known, or by a repeated first message."""
-        header = message.header
-        assert header is not None
         found = self._by_cookies.get((header.spi_i, header.spi_r))
         if found is None and header.spi_r == NO_COOKIE:
             found = self._by_request.get((header.spi_i, path.remote))

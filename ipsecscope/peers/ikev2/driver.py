@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
+from ipsecscope.dissect.header import HEADER_SIZE, Header
 from ipsecscope.dissect.ikev2 import Authentication, Eap, SecurityAssociation
 from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
@@ -275,11 +276,11 @@ class Ikev2Peer:
         )
 
     def _receive(self, data: bytes, path: Path, now: Instant) -> None:
-        message = parse_message(data)
-        header = message.header
-        if header is None or header.major_version != 2:
-            self.mailbox.counts["no IKEv2"] += 1
+        if not self._concerns_us(data):
             return
+        message = parse_message(data, remarks=False)
+        header = message.header
+        assert header is not None
         if message.trailing or header.length is not None:
             self.mailbox.counts["wrong length"] += 1
             return
@@ -291,6 +292,26 @@ class Ikev2Peer:
             self._response(sa, message, data, path, now)
         else:
             self._request(sa, message, data, path, now)
+
+    def _concerns_us(self, data: bytes) -> bool:
+        """Whether the header alone speaks for reading on: a flood is turned away before its payloads are looked at."""
+        header = Header.parse(data[:HEADER_SIZE]) if len(data) >= HEADER_SIZE else None
+        if header is None or header.major_version != 2:
+            self.mailbox.counts["no IKEv2"] += 1
+            return False
+        if header.length != len(data):
+            self.mailbox.counts["wrong length"] += 1
+            return False
+        spi = header.spi_r if header.original_initiator else header.spi_i
+        if spi not in self.sas and spi not in self._closed and not self._may_begin(header):
+            self.mailbox.counts["unknown IKE SPI"] += 1
+            return False
+        return True
+
+    def _may_begin(self, header: Header) -> bool:
+        """Whether a message of no IKE SA may be the first one of another: never for who only initiates."""
+        del header
+        return False
 
     def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
         """A message of no IKE SA that we know, or of one that is closed."""

@@ -73,6 +73,8 @@ def header_of(
 def arrange(header: Header, bodies: Iterable[Body]) -> tuple[Payload, ...]:
     """Bodies as payloads in the order that RFC 7296 appendix C shows for this message."""
     payloads = [Payload(body=body) for body in bodies]
+    if len(payloads) < 2:
+        return tuple(payloads)
     names = [payload_name(payload, header) for payload in payloads]
     fit = check(header.exchange_type, names, is_response=header.is_response)
     elements = parse_grammar(fit.grammar)

@@ -37,11 +37,16 @@ class Responder(Ikev2Peer):
         for key in [key for key, each in self._half_open.items() if each is sa]:
             del self._half_open[key]
 
+    def _may_begin(self, header: Header) -> bool:
+        """Whether a message is the IKE_SA_INIT request of an IKE SA that is not there yet."""
+        asks = header.original_initiator and not header.is_response and not header.message_id
+        begins = header.exchange_type == ExchangeType.IKE_SA_INIT and header.spi_r == NO_SPI and header.spi_i != NO_SPI
+        return asks and begins
+
     def _unknown(self, message: Message, data: bytes, path: Path, now: Instant) -> None:
         header = message.header
         assert header is not None
-        begins = header.exchange_type == ExchangeType.IKE_SA_INIT and header.spi_r == NO_SPI and header.spi_i != NO_SPI
-        if not begins or header.is_response or not header.original_initiator or header.message_id:
+        if not self._may_begin(header):
             super()._unknown(message, data, path, now)
             return
         known = self._half_open.get((path.remote, header.spi_i))
