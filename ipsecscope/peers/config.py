@@ -32,6 +32,7 @@ from ipsecscope.dissect.registry.ikev2 import (
     SequenceNumbers,
     TransformType,
 )
+from ipsecscope.peers import limits
 from ipsecscope.peers.entropy import SECOND, Instant
 from ipsecscope.peers.selectors import RangeSelector
 
@@ -264,12 +265,12 @@ class Patience(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of a responder that anybody may talk to. Cookies are asked for from ``cookies_from`` half-open SAs on."""
 
-    cookies_from: int = 30
-    cookies_per_source: int = 3
-    half_open: int = 200
-    half_open_per_source: int = 10
-    ike_sas: int = 10_000
-    children_per_sa: int = 64
+    cookies_from: int = limits.MAX_WITHOUT_COOKIE
+    cookies_per_source: int = limits.MAX_WITHOUT_COOKIE_PER_SOURCE
+    half_open: int = limits.MAX_HALF_OPEN
+    half_open_per_source: int = limits.MAX_HALF_OPEN_PER_SOURCE
+    ike_sas: int = limits.MAX_IKE_SAS
+    children_per_sa: int = limits.MAX_CHILDREN_PER_SA
 
 
 class Pool(msgspec.Struct, frozen=True):

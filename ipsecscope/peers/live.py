@@ -15,6 +15,7 @@ from ipsecscope.peers import events
 from ipsecscope.peers.config import PeerConfig
 from ipsecscope.peers.entropy import SECOND, Entropy, Instant
 from ipsecscope.peers.events import PeerEvent
+from ipsecscope.peers.guard import Guard
 from ipsecscope.peers.ikev1.config import Ikev1Config
 from ipsecscope.peers.ikev1.peer import Ikev1Peer
 from ipsecscope.peers.ikev1.states import PhaseOne
@@ -200,12 +201,20 @@ class LivePeer:
         else:
             self.steered = SteeredIkev1(config, entropy.fork("peer"), initiates=initiates)
         self.tunnels = Tunnels(entropy.fork("data plane"), (config.nat_port, config.remote_ports[1]))
+        self.guard = self._guard()
         self.outcome = Outcome()
         self.listeners: list[Callable[[PeerEvent], None]] = []
         self.ping: Ping | None = None
         self._answers: list[Datagram] = []
         self._due: dict[str, Instant] = {}
         self._closing = False
+        self._unasked = True
+
+    def _guard(self) -> Guard | None:
+        """An IKEv2 initiator answers nobody but whom it talks to; IKEv1 peers answer anybody."""
+        if not self.initiates:
+            return Guard(self.config.nat_port)
+        return None if isinstance(self.config, PeerConfig) else Guard(self.config.nat_port, self.config.remote_address)
 
     # -- the driver's verbs -------------------------------------------------------------------------------------
 
@@ -217,11 +226,19 @@ class LivePeer:
 
     def receive_datagram(self, data: bytes, path: Path, now: Instant) -> None:
         """Take a datagram; never raises."""
+        self._unasked = False
+        if self.guard is not None:
+            self.guard.saw(data, path, now)
         self.steered.peer.receive_datagram(data, path, now)
         self._listen(now)
 
     def datagrams_to_send(self, now: Instant) -> Iterator[Datagram]:
-        """What is waiting: IKE, then answers to pings, then pings."""
+        """What is waiting and may be sent: IKE, then answers to pings, then pings."""
+        for data, path in self._waiting(now):
+            if self.guard is None or self.guard.allows(data, path, now, unasked=self._unasked):
+                yield data, path
+
+    def _waiting(self, now: Instant) -> Iterator[Datagram]:
         yield from self.steered.peer.datagrams_to_send(now)
         self._listen(now)
         waiting, self._answers = self._answers, []
@@ -235,6 +252,7 @@ class LivePeer:
 
     def handle_timer(self, now: Instant) -> None:
         """Do what is due."""
+        self._unasked = True
         self.steered.peer.handle_timer(now)
         self.tunnels.handle_timer(now)
         for name, when in list(self._due.items()):
@@ -276,6 +294,8 @@ class LivePeer:
                 self._answers += self.tunnels.receive(event.packet, path, now)
                 continue
             self.tunnels.heard(event)
+            if self.guard is not None and isinstance(event, events.PathMoved) and event.role != event.vantage:
+                self.guard.verify(event.address, now)  # only who is authenticated moves
             if not self._closing:
                 self._follow(event, now)
             for listener in self.listeners:
@@ -313,7 +333,8 @@ class LivePeer:
     @property
     def counts(self) -> Counter[str]:
         """What was dropped, refused or answered, by kind."""
-        return self.steered.mailbox.counts + self.tunnels.counts
+        held_back = Counter[str]() if self.guard is None else self.guard.counts
+        return self.steered.mailbox.counts + self.tunnels.counts + held_back
 
     @property
     def _wants_child(self) -> bool:

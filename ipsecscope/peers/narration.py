@@ -9,8 +9,9 @@ from ipsecscope.peers import events
 from ipsecscope.peers.entropy import SECOND, Instant
 from ipsecscope.peers.events import ChildSaInstalled, PeerEvent
 from ipsecscope.peers.ikev1.events import ConfigurationExchanged, UserAuthenticated
+from ipsecscope.peers.limits import MAX_LINES_PER_SECOND
 
-LINE_INTERVAL: Instant = SECOND  # between two lines of one kind
+LINE_INTERVAL: Instant = SECOND // MAX_LINES_PER_SECOND  # between two lines of one kind
 REPORT_INTERVAL: Instant = 10 * SECOND  # between two reports of what was dropped
 MAX_REPORTED = 8  # kinds of dropped datagrams named in one line
 
