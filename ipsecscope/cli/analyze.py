@@ -42,6 +42,7 @@ class Format(StrEnum):
     text = "text"
     json = "json"
     jsonl = "jsonl"
+    sarif = "sarif"
 
 
 class Level(StrEnum):

@@ -66,8 +66,17 @@ def write_report(report: Report, analysis: Analysis, kind: str, out: BinaryIO, *
         out.write(to_json(report))
     elif kind == "jsonl":
         out.writelines(map(visible_json, json_lines(report, analysis)))
+    elif kind == "sarif":
+        _write_sarif(report, analysis, out)
     else:
         _write_text(report, out, width)
+
+
+def _write_sarif(report: Report, analysis: Analysis, out: BinaryIO) -> None:
+    from ipsecscope.reports.places import places_of
+    from ipsecscope.reports.sarif import to_sarif
+
+    out.write(to_sarif(report, places_of(report, analysis)))
 
 
 def _write_text(report: Report, out: BinaryIO, width: int | None) -> None:
