@@ -15,6 +15,11 @@ def files_of(generated: Generated) -> dict[str, bytes]:
     """The files of a scenario: name and content."""
     name = generated.name
     keys = MARK.format(name=name, seed=generated.seed) + ipsecscope_log(generated.keys)
-    expected = {"scenario": name, "seed": generated.seed, "fails": generated.fails or None, "events": generated.expected}
+    expected = {
+        "scenario": name,
+        "seed": generated.seed,
+        "fails": generated.fails or None,
+        "events": generated.expected,
+    }
     contents = (generated.pcapng, keys.encode(), msgspec.json.format(msgspec.json.encode(expected), indent=1) + b"\n")
     return {f"{name}{suffix}": content for suffix, content in zip(SUFFIXES, contents, strict=True)}

@@ -158,6 +158,7 @@ _HYBRID = Offer.ike("ENCR_AES_GCM_16-256 PRF_HMAC_SHA2_384 CURVE25519 ADDKE1:ML_
 _HYBRID_TWICE = Offer.ike("ENCR_AES_GCM_16-256 PRF_HMAC_SHA2_384 CURVE25519 ADDKE1:ML_KEM_768 ADDKE2:ML_KEM_1024")
 _ESP_CBC = Offer.esp("ENCR_AES_CBC-256 AUTH_HMAC_SHA2_256_128")
 _ESP_PFS = Offer.esp("ENCR_AES_GCM_16-256 CURVE25519")
+_ESP_HYBRID = Offer.esp("ENCR_AES_GCM_16-256 CURVE25519 ADDKE1:ML_KEM_768")
 _AH = Offer.ah("AUTH_HMAC_SHA2_256_128")
 _TRANSPORT: Changes = {"mode": Mode.TRANSPORT, "local_ts": (), "remote_ts": ()}
 _ANYWHERE = (parse_selector("0.0.0.0/0"),)
@@ -295,6 +296,20 @@ IKEV2_SCENARIOS: tuple[Scenario, ...] = (
         name="ikev2-ml-kem-twice",
         title="two additional key exchanges, ML-KEM-768 and ML-KEM-1024, in fragments",
         both={"ike_proposals": (_HYBRID_TWICE,), "fragment_size": 576},
+    ),
+    Scenario(
+        name="ikev2-followup-ke",
+        title="Child SA and IKE SA rekeyed with ML-KEM in IKE_FOLLOWUP_KE (RFC 9370): one round, then two",
+        both={"ike_proposals": (_HYBRID_TWICE,), "child_proposals": (_ESP_HYBRID,)},
+        steps=((3, rekey_child), (2, rekey_ike), (2, rekey_child)),
+        pings=8,
+    ),
+    Scenario(
+        name="ikev2-followup-ke-simultaneous",
+        title="both sides rekey the Child SA at once; the one with the lowest nonce goes no further",
+        both={"child_proposals": (_ESP_HYBRID,)},
+        steps=((3, rekey_child_both),),
+        pings=4,
     ),
     Scenario(name="ikev2-ppk", title="a post-quantum pre-shared key of RFC 8784", both={"ppk": _QPPK}, pings=2),
     Scenario(

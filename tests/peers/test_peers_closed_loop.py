@@ -14,7 +14,13 @@ from ipsecscope.peers.scenarios import SCENARIOS
 from ipsecscope.timeline.analysis import analyze
 
 SENT = ("ike:message", "ike:retransmission")
-FRAGMENTED = {"ikev2-rsa-pss", "ikev2-ml-kem", "ikev2-ml-kem-twice"}  # a capture shows fragments, a peer sends messages
+FRAGMENTED = {
+    "ikev2-rsa-pss",
+    "ikev2-ml-kem",
+    "ikev2-ml-kem-twice",
+    "ikev2-followup-ke",
+    "ikev2-followup-ke-simultaneous",
+}  # a capture shows fragments, a peer sends messages
 WHOLE = [scenario.name for scenario in SCENARIOS if scenario.network is None and scenario.name not in FRAGMENTED]
 
 Told = tuple[int, str, str, str]

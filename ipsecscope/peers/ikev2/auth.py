@@ -168,12 +168,12 @@ def complete(sa: IkeSa, received: Received | None, now: Instant) -> Input | None
         sa.supported.add(NotifyType.MOBIKE_SUPPORTED)
     if handshake.child is None:
         return None
-    made = child.settle(sa, handshake.child, received, None, handshake.ni, handshake.nr)
+    agreed = child.settle(sa, handshake.child, received)
     handshake.child = None
-    if isinstance(made, child.Refusal):
-        sa.count(f"Child SA refused: {made.notify_type}")
+    if isinstance(agreed, child.Refusal):
+        sa.count(f"Child SA refused: {agreed.notify_type}")
         return None
-    child.install(sa, made, now)
+    child.install(sa, child.make(sa, agreed, (), handshake.ni, handshake.nr), now)
     return None
 
 
@@ -320,8 +320,11 @@ def _first_child(sa: IkeSa, asked: Received) -> tuple[ChildSa | None, list[Body]
     chosen = child.pick(sa, asked, in_auth=True)
     if isinstance(chosen, child.Refusal):
         return None, [chosen.notify()]
-    made = child.respond(sa, asked, chosen, None, handshake.ni, handshake.nr)
-    return (None, [made.notify()]) if isinstance(made, child.Refusal) else made
+    found = child.respond(sa, asked, chosen)
+    if isinstance(found, child.Refusal):
+        return None, [found.notify()]
+    agreed, bodies = found
+    return child.make(sa, agreed, (), handshake.ni, handshake.nr), bodies
 
 
 def refuse(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:

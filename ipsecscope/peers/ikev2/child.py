@@ -58,6 +58,19 @@ class Negotiation(msgspec.Struct, frozen=True):
     asks_address: bool = False
 
 
+class Agreed(msgspec.Struct, frozen=True, kw_only=True):
+    """A Child SA that both sides agreed on and that has no keys yet."""
+
+    chosen: Proposal
+    spi_in: bytes
+    spi_out: bytes
+    tsi: tuple[RangeSelector, ...]
+    tsr: tuple[RangeSelector, ...]
+    mode: Mode
+    is_initiator: bool
+    virtual_ip: str = ""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Why there is no Child SA; ``data`` is that of the notification."""
 
@@ -115,10 +128,8 @@ def _other_side(sa: IkeSa) -> tuple[RangeSelector, ...]:
     return sa.config.remote_ts or (host_selector(sa.path.remote.address),)
 
 
-def settle(
-    sa: IkeSa, made: Negotiation, received: Received, secret: Secret | None, ni: bytes, nr: bytes
-) -> ChildSa | Refusal:
-    """The Child SA of a response, or why there is none."""
+def settle(sa: IkeSa, made: Negotiation, received: Received, *, exchanged: bool = False) -> Agreed | Refusal:
+    """What a response agrees to, or why there is no Child SA; ``exchanged`` says whether there was a key exchange."""
     if received.error is not None:
         return Refusal(received.error.notify_type, received.error.data)
     answer = received.first(SecurityAssociation)
@@ -130,23 +141,21 @@ def settle(
         return Refusal(NotifyType.NO_PROPOSAL_CHOSEN)
     if not tsi.selectors or not within(tsi.selectors, made.tsi) or not within(tsr.selectors, made.tsr):
         return Refusal(NotifyType.TS_UNACCEPTABLE)
-    if (key_exchange_of(chosen) is None) != (secret is None):
+    if (key_exchange_of(chosen) is None) == exchanged:
         return Refusal(NotifyType.INVALID_SYNTAX)
     accepted = received.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     mode = Mode.TRANSPORT if accepted and made.mode == Mode.TRANSPORT else Mode.TUNNEL
     if made.asks_address:
         sa.virtual_ip = _assigned(received)
-    return _made(
-        sa,
-        chosen,
-        made.spi,
-        chosen.spi,
-        (_ranges(tsi.selectors), _ranges(tsr.selectors)),
-        mode,
-        secret,
-        ni,
-        nr,
+    return Agreed(
+        chosen=chosen,
+        spi_in=made.spi,
+        spi_out=chosen.spi,
+        tsi=_ranges(tsi.selectors),
+        tsr=_ranges(tsr.selectors),
+        mode=mode,
         is_initiator=True,
+        virtual_ip=sa.virtual_ip,
     )
 
 
@@ -175,19 +184,15 @@ def pick(sa: IkeSa, received: Received, *, in_auth: bool) -> Proposal | Refusal:
         return Refusal(NotifyType.INVALID_SYNTAX)
     if len(sa.children) >= sa.config.limits.children_per_sa:
         return Refusal(NotifyType.NO_ADDITIONAL_SAS)
-    policy = [each.without_key_exchange() for each in sa.config.child_proposals] if in_auth else child_policy(sa)
+    policy = (
+        [each.without_key_exchange() for each in sa.config.child_proposals]
+        if in_auth
+        else list(sa.config.child_proposals)
+    )
     chosen = choose(_without_key_exchange(offered) if in_auth else offered, policy, spi=sa.owner.entropy.child_spi())
     if chosen is None or child_suite(chosen) is None:
         return Refusal(NotifyType.NO_PROPOSAL_CHOSEN)
     return chosen
-
-
-def child_policy(sa: IkeSa) -> list[Offer]:
-    """The proposals of CREATE_CHILD_SA; the additional key exchanges of RFC 9370 are not used there."""
-    return [
-        Offer(each.protocol, tuple(item for item in each.transforms if item.transform_type <= 5))
-        for each in sa.config.child_proposals
-    ]
 
 
 def _without_key_exchange(offered: SecurityAssociation) -> SecurityAssociation:
@@ -202,10 +207,8 @@ def _without_key_exchange(offered: SecurityAssociation) -> SecurityAssociation:
     return SecurityAssociation(proposals=tuple(kept))
 
 
-def respond(
-    sa: IkeSa, received: Received, chosen: Proposal, secret: Secret | None, ni: bytes, nr: bytes
-) -> tuple[ChildSa, list[Body]] | Refusal:
-    """The Child SA that a request makes, and the payloads that say so; or why there is none."""
+def respond(sa: IkeSa, received: Received, chosen: Proposal) -> tuple[Agreed, list[Body]] | Refusal:
+    """What we agree to, and the payloads that say so; or why there is no Child SA."""
     tsi, tsr = received.first(TrafficSelectorsInitiator), received.first(TrafficSelectorsResponder)
     offered = received.first(SecurityAssociation)
     theirs = (
@@ -226,8 +229,16 @@ def respond(
         mine = narrow(tsr.selectors, _own_side(sa, asks=False))
     if not mine or not yours:
         return Refusal(NotifyType.TS_UNACCEPTABLE)
-    child = _made(sa, chosen, chosen.spi, theirs.spi, (yours, mine), mode, secret, ni, nr, is_initiator=False)
-    child.virtual_ip = address
+    agreed = Agreed(
+        chosen=chosen,
+        spi_in=chosen.spi,
+        spi_out=theirs.spi,
+        tsi=yours,
+        tsr=mine,
+        mode=mode,
+        is_initiator=False,
+        virtual_ip=address,
+    )
     bodies: list[Body] = [
         *reply,
         SecurityAssociation(proposals=(chosen,)),
@@ -236,7 +247,7 @@ def respond(
     ]
     if mode == Mode.TRANSPORT:
         bodies.append(note(NotifyType.USE_TRANSPORT_MODE))
-    return child, bodies
+    return agreed, bodies
 
 
 def _their_policy(sa: IkeSa, assigned: str) -> tuple[RangeSelector, ...]:
@@ -274,36 +285,24 @@ def _attribute(address: str, *, kind: int) -> ConfigurationAttribute:
 # -- both --------------------------------------------------------------------------------------------------------
 
 
-def _made(
-    sa: IkeSa,
-    chosen: Proposal,
-    spi_in: bytes,
-    spi_out: bytes,
-    selectors: tuple[tuple[RangeSelector, ...], tuple[RangeSelector, ...]],
-    mode: Mode,
-    secret: Secret | None,
-    ni: bytes,
-    nr: bytes,
-    *,
-    is_initiator: bool,
-) -> ChildSa:
-    suite = child_suite(chosen)
+def make(sa: IkeSa, agreed: Agreed, secrets: Sequence[Secret], ni: bytes, nr: bytes) -> ChildSa:
+    """The Child SA with its keys; ``secrets`` are those of its key exchanges, none without PFS."""
+    suite = child_suite(agreed.chosen)
     assert suite is not None
-    keys = derive_child_keymat(sa.suite.prf, sa.sk_d, suite, () if secret is None else (secret,), ni=ni, nr=nr)
     return ChildSa(
-        protocol=chosen.protocol_id,
-        spi_in=spi_in,
-        spi_out=spi_out,
+        protocol=agreed.chosen.protocol_id,
+        spi_in=agreed.spi_in,
+        spi_out=agreed.spi_out,
         suite=suite,
-        keys=keys,
-        is_initiator=is_initiator,
-        tsi=selectors[0],
-        tsr=selectors[1],
-        mode=mode,
-        esn=has_esn(chosen),
-        method=key_exchange_of(chosen),
+        keys=derive_child_keymat(sa.suite.prf, sa.sk_d, suite, secrets, ni=ni, nr=nr),
+        is_initiator=agreed.is_initiator,
+        tsi=agreed.tsi,
+        tsr=agreed.tsr,
+        mode=agreed.mode,
+        esn=has_esn(agreed.chosen),
+        method=key_exchange_of(agreed.chosen),
         machine=sa.owner.child_machine(),
-        virtual_ip=sa.virtual_ip,
+        virtual_ip=agreed.virtual_ip,
     )
 
 

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
-from ipsecscope.decrypt.groups import KeyPair, PublicValueError, generate, group, respond, shared_secret
-from ipsecscope.decrypt.secret import Secret
+from ipsecscope.decrypt.groups import KeyPair
 from ipsecscope.dissect.body import Body
-from ipsecscope.dissect.ikev2 import KeyExchange, Nonce, Notify, Proposal
-from ipsecscope.dissect.ikev2.notify import InvalidKePayload
+from ipsecscope.dissect.ikev2 import KeyExchange, Nonce, Notify
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, NotifyType, TransformType
 from ipsecscope.peers import events
-from ipsecscope.peers.config import Offer
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev2 import child
 from ipsecscope.peers.ikev2.informational import DeleteChild
+from ipsecscope.peers.ikev2.key_exchange import (
+    exchange_keys,
+    go_on,
+    group_of,
+    keep_for_more,
+    key_pair,
+    report_secrets,
+    settle_keys,
+    task_of,
+    wanted_method,
+)
 from ipsecscope.peers.ikev2.messages import Received, note
-from ipsecscope.peers.ikev2.negotiation import is_computable, key_exchange_of
+from ipsecscope.peers.ikev2.negotiation import additional_key_exchanges
 from ipsecscope.peers.ikev2.sa import ChildSa, ChildState, IkeSa
+from ipsecscope.peers.ikev2.states import Exchanged
 from ipsecscope.peers.peer import Found, Input, Local, Request
 
 MAX_RETRIES = 3  # other key exchange methods and temporary failures that a task puts up with
@@ -34,38 +41,10 @@ REKEY_SENT = Local("rekey")
 REKEY_ASKED = Request("N(REKEY_SA)")
 
 
-class Rival(msgspec.Struct, frozen=True):
-    """What the other side's simultaneous rekeying of the same Child SA made."""
-
-    nonces: tuple[bytes, bytes]
-    successor: ChildSa
-
-
-def group_of(policy: list[Offer]) -> KeyExchangeMethod | None:
-    """The first key exchange method of a policy: PFS; None without one."""
-    for each in policy:
-        for item in each.transforms:
-            if item.transform_type == TransformType.KE and item.transform_id:
-                return KeyExchangeMethod(item.transform_id)
-    return None
-
-
-def key_pair(sa: IkeSa, method: KeyExchangeMethod) -> KeyPair:
-    """A fresh key pair."""
-    return generate(method, sa.owner.entropy.octets(group(method).entropy_size, "KEi"))
-
-
 def later(sa: IkeSa, now: Instant) -> Instant:
     """When to try again behind a TEMPORARY_FAILURE; chance keeps two sides from colliding for ever."""
     span = sa.config.patience.try_again
     return now + span + sa.owner.entropy.below(span, "try again")
-
-
-def wanted_method(received: Received) -> KeyExchangeMethod | None:
-    """The method that an INVALID_KE_PAYLOAD asks for."""
-    found = received.notify(NotifyType.INVALID_KE_PAYLOAD)
-    content = None if found is None else found.content()
-    return content.method if isinstance(content, InvalidKePayload) else None
 
 
 class NewChild:
@@ -75,8 +54,10 @@ class NewChild:
 
     def __init__(self, replaced: ChildSa | None = None) -> None:
         self.replaced = replaced
-        self.rival: Rival | None = None
+        self.rival: tuple[bytes, bytes] | None = None  # nonces of the other side's rekeying of the same Child SA
         self.ni = b""
+        self._nr = b""
+        self._agreed: child.Agreed | None = None
         self.title = "wants another Child SA" if replaced is None else "wants a successor for a Child SA"
         self._made: child.Negotiation | None = None
         self._pair: KeyPair | None = None
@@ -90,7 +71,7 @@ class NewChild:
             if old not in sa.children or old.machine.state not in (ChildState.INSTALLED, ChildState.REKEYING):
                 return None
             old.machine.take(REKEY_SENT, sa, self, now)
-        policy = child.child_policy(sa)
+        policy = sa.config.child_proposals
         selectors = None if old is None else ((old.tsi, old.tsr) if old.is_initiator else (old.tsr, old.tsi))
         self._made, payloads = child.propose(sa, policy, selectors=selectors)
         self.ni = sa.owner.entropy.octets(sa.config.nonce_size, "Ni")
@@ -110,21 +91,44 @@ class NewChild:
             return None
         if error == NotifyType.TEMPORARY_FAILURE and self._later(sa, now):
             return None
-        made = self._settle(sa, reply)
-        if isinstance(made, child.Refusal):
-            sa.count(f"Child SA refused: {made.notify_type}")
+        secrets = settle_keys(self._pair, reply)
+        agreed = self._settle(sa, reply, secrets)
+        if isinstance(agreed, child.Refusal) or secrets is None:
+            sa.count(f"Child SA refused: {agreed.notify_type if isinstance(agreed, child.Refusal) else 'bad KE'}")
             self.give_up(sa, now)
             return None
-        child.install(sa, made, now)
+        self._agreed, self._nr = agreed, _nonce(reply)
+        methods = additional_key_exchanges(agreed.chosen)
+        if not methods:
+            return self.complete(sa, secrets, now)
+        if self._is_redundant or not go_on(sa, self, methods, secrets, reply):
+            self._abandon(sa, now)
+        return None
+
+    @property
+    def _is_redundant(self) -> bool:
+        """Whether the other side's rekeying of the same Child SA wins (RFC 7296 section 2.8.1)."""
+        return self.rival is not None and min(self.ni, self._nr) < min(self.rival)
+
+    def _abandon(self, sa: IkeSa, now: Instant) -> None:
+        """Go no further: nothing was made yet."""
+        sa.count("Child SAs that went no further")
         if self.replaced is not None:
-            self._succeed(sa, self.replaced, made, (self.ni, _nonce(reply)), now)
+            self.replaced.machine.take(REKEY_FAILED, sa, self, now)
+
+    def complete(self, sa: IkeSa, secrets: tuple[Exchanged, ...], now: Instant) -> Input | None:
+        """Make the Child SA, and close what it makes redundant."""
+        assert self._agreed is not None
+        made = _install(sa, self._agreed, secrets, (self.ni, self._nr), now)
+        if self.replaced is not None:
+            self._succeed(sa, self.replaced, made, now)
         return None
 
     def _again(self, sa: IkeSa, method: KeyExchangeMethod | None, now: Instant) -> bool:
         """Try with the method that the other side wants, when it is one that we offered (RFC 7296 section 1.3)."""
         offered = {
             item.transform_id
-            for each in child.child_policy(sa)
+            for each in sa.config.child_proposals
             for item in each.transforms
             if item.transform_type == TransformType.KE
         }
@@ -147,21 +151,19 @@ class NewChild:
             sa.set_timer("new Child SA", later(sa, now))
         return True
 
-    def _settle(self, sa: IkeSa, reply: Received) -> ChildSa | child.Refusal:
+    def _settle(
+        self, sa: IkeSa, reply: Received, secrets: tuple[Exchanged, ...] | None
+    ) -> child.Agreed | child.Refusal:
         assert self._made is not None
-        exchanged, secret = reply.first(KeyExchange), None
-        if self._pair is not None and exchanged is not None:
-            try:
-                secret = shared_secret(self._pair, exchanged.data)
-            except PublicValueError:
-                return child.Refusal(NotifyType.INVALID_SYNTAX)
-        return child.settle(sa, self._made, reply, secret, self.ni, _nonce(reply))
+        if secrets is None:
+            return child.Refusal(NotifyType.INVALID_SYNTAX)
+        return child.settle(sa, self._made, reply, exchanged=bool(secrets))
 
-    def _succeed(self, sa: IkeSa, old: ChildSa, made: ChildSa, nonces: tuple[bytes, bytes], now: Instant) -> None:
+    def _succeed(self, sa: IkeSa, old: ChildSa, made: ChildSa, now: Instant) -> None:
         """Close what is redundant: the old Child SA, or of two successors the one with the lowest nonce."""
         rekeyed(sa, old, now)
         old.machine.take(REKEYED, sa, None, now)
-        if self.rival is not None and min(nonces) < min(self.rival.nonces):
+        if self._is_redundant:
             made.machine.take(REKEYED, sa, None, now)
             sa.begin(DeleteChild(made, "closes the redundant Child SA, made with the lowest nonce"), now)
             return
@@ -181,6 +183,16 @@ class NewChild:
 def _nonce(received: Received) -> bytes:
     found = received.first(Nonce)
     return b"" if found is None else found.data
+
+
+def _install(
+    sa: IkeSa, agreed: child.Agreed, secrets: tuple[Exchanged, ...], nonces: tuple[bytes, bytes], now: Instant
+) -> ChildSa:
+    """Make a Child SA and put it to use."""
+    made = child.make(sa, agreed, [each.secret for each in secrets], *nonces)
+    report_secrets(sa, secrets, now, child_spis=(made.spi_i, made.spi_r))
+    child.install(sa, made, now)
+    return made
 
 
 def rekeyed(sa: IkeSa, old: ChildSa, now: Instant) -> None:
@@ -214,19 +226,13 @@ def answer(sa: IkeSa, received: Received, now: Instant) -> Input | None:
 def answer_rekey(sa: IkeSa, asked: tuple[ChildSa, Received], now: Instant) -> Input | None:
     """Make the successor; the side that asked deletes the old one (RFC 7296 section 2.8)."""
     old, received = asked
-    if make(sa, received, now) is None:
-        return None
-    rekeyed(sa, old, now)
-    return REKEYED
+    return REKEYED if make(sa, received, now, replaced=old) else None
 
 
 def answer_rival(sa: IkeSa, asked: tuple[ChildSa, Received], now: Instant) -> Input | None:
     """Answer as usual although our own request is on its way; the nonces decide later (section 2.8.1)."""
     old, received = asked
-    made = make(sa, received, now)
-    task = None if sa.outstanding is None else sa.outstanding.task
-    if made is not None and isinstance(task, NewChild) and task.replaced is old:
-        task.rival = Rival((_nonce(received), made[1]), made[0])
+    make(sa, received, now, replaced=old)
     return None
 
 
@@ -236,45 +242,47 @@ def refuse_for_now(sa: IkeSa, asked: tuple[ChildSa, Received], now: Instant) -> 
     return None
 
 
-def make(sa: IkeSa, received: Received, now: Instant) -> tuple[ChildSa, bytes] | None:
-    """Make a Child SA for a request and answer it; the Child SA and our nonce, None when it was refused."""
+def make(sa: IkeSa, received: Received, now: Instant, *, replaced: ChildSa | None = None) -> bool:
+    """Make a Child SA for a request and answer it; False when it was refused, or needs more key exchanges."""
     found = _negotiate(sa, received)
     if isinstance(found, child.Refusal):
         sa.answer(received, [found.notify()], now)
-        return None
-    made, bodies, nr = found
+        return False
+    agreed, secrets, bodies, nonces = found
+    task = task_of(sa)
+    if replaced is not None and isinstance(task, NewChild) and task.replaced is replaced:
+        task.rival = nonces
+    methods = additional_key_exchanges(agreed.chosen)
+    if methods:
+
+        def complete(sa: IkeSa, secrets: tuple[Exchanged, ...], now: Instant) -> Input | None:
+            _install(sa, agreed, secrets, nonces, now)
+            if replaced is not None and replaced.machine.state == ChildState.INSTALLED:
+                rekeyed(sa, replaced, now)
+                replaced.machine.take(REKEYED, sa, None, now)
+            return None
+
+        sa.answer(received, [*bodies, keep_for_more(sa, methods, secrets, complete, now)], now)
+        return False
     sa.answer(received, bodies, now)
-    child.install(sa, made, now)
-    return made, nr
+    _install(sa, agreed, secrets, nonces, now)
+    if replaced is not None and replaced.machine.state == ChildState.INSTALLED:
+        rekeyed(sa, replaced, now)
+    return True
 
 
-def _negotiate(sa: IkeSa, received: Received) -> tuple[ChildSa, list[Body], bytes] | child.Refusal:
+def _negotiate(
+    sa: IkeSa, received: Received
+) -> tuple[child.Agreed, tuple[Exchanged, ...], list[Body], tuple[bytes, bytes]] | child.Refusal:
     chosen = child.pick(sa, received, in_auth=False)
     if isinstance(chosen, child.Refusal):
         return chosen
     exchange = exchange_keys(sa, received, chosen)
     if isinstance(exchange, child.Refusal):
         return exchange
-    secret, bodies = exchange
+    secrets, bodies = exchange
     nr = sa.owner.entropy.octets(sa.config.nonce_size, "Nr")
-    made = child.respond(sa, received, chosen, secret, _nonce(received), nr)
-    if isinstance(made, child.Refusal):
-        return made
-    return made[0], [*made[1], Nonce(data=nr), *bodies], nr
-
-
-def exchange_keys(sa: IkeSa, received: Received, chosen: Proposal) -> tuple[Secret | None, list[Body]] | child.Refusal:
-    """The shared secret of an exchange and our KE payload; none without PFS."""
-    method, exchanged = key_exchange_of(chosen), received.first(KeyExchange)
-    if method is None:
-        return None, []
-    if not is_computable(method):
-        return child.Refusal(NotifyType.NO_PROPOSAL_CHOSEN)
-    if exchanged is None or exchanged.method != method:
-        return child.Refusal(NotifyType.INVALID_KE_PAYLOAD, InvalidKePayload(method=method).build())
-    try:
-        entropy = sa.owner.entropy.octets(group(method).entropy_size, "KEr")
-        public, secret = respond(method, exchanged.data, entropy)
-    except (PublicValueError, ValueError):
-        return child.Refusal(NotifyType.INVALID_SYNTAX)
-    return secret, [KeyExchange(method=method, data=public)]
+    found = child.respond(sa, received, chosen)
+    if isinstance(found, child.Refusal):
+        return found
+    return found[0], secrets, [*found[1], Nonce(data=nr), *bodies], (_nonce(received), nr)

@@ -21,6 +21,7 @@ from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import PeerEvent, Role
 from ipsecscope.peers.ikev2.create_child import NewChild
 from ipsecscope.peers.ikev2.informational import DeleteChild, DeleteIke, Probe, UpdateAddresses
+from ipsecscope.peers.ikev2.key_exchange import UNFINISHED, forget
 from ipsecscope.peers.ikev2.messages import Received, in_clear, note
 from ipsecscope.peers.ikev2.rekey_ike import RekeyIke
 from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State
@@ -38,6 +39,7 @@ REQUESTS = {
         ExchangeType.IKE_INTERMEDIATE,
         ExchangeType.IKE_AUTH,
         ExchangeType.CREATE_CHILD_SA,
+        ExchangeType.IKE_FOLLOWUP_KE,
         ExchangeType.INFORMATIONAL,
     )
 }
@@ -246,6 +248,8 @@ class Ikev2Peer:
             sa.begin(RekeyIke(), now)
         elif name == "new Child SA":
             sa.begin(NewChild(), now)
+        elif name.startswith(UNFINISHED):
+            forget(sa, bytes.fromhex(name.removeprefix(UNFINISHED)))
         else:
             self._rekey_due(sa, name, now)
 

@@ -10,21 +10,32 @@ from typing import ClassVar
 
 import msgspec
 
-from ipsecscope.decrypt.groups import KeyPair, PublicValueError, shared_secret
+from ipsecscope.decrypt.groups import KeyPair
 from ipsecscope.decrypt.keymat import rekey_ike_keys
-from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.ikev2 import KeyExchange, Nonce, Proposal, SecurityAssociation
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, NotifyType, SecurityProtocol
 from ipsecscope.peers import events
-from ipsecscope.peers.config import Offer
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev2 import auth, child
-from ipsecscope.peers.ikev2.create_child import exchange_keys, group_of, key_pair, later, wanted_method
+from ipsecscope.peers.ikev2.create_child import later
 from ipsecscope.peers.ikev2.informational import DeleteIke
+from ipsecscope.peers.ikev2.key_exchange import (
+    exchange_keys,
+    forget,
+    go_on,
+    group_of,
+    keep_for_more,
+    key_pair,
+    report_secrets,
+    settle_keys,
+    task_of,
+    wanted_method,
+)
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.negotiation import (
+    additional_key_exchanges,
     choose,
     ike_suite,
     is_answer_to,
@@ -35,6 +46,7 @@ from ipsecscope.peers.ikev2.negotiation import (
 from ipsecscope.peers.ikev2.protection import Protection
 from ipsecscope.peers.ikev2.sa import ChildState, IkeSa
 from ipsecscope.peers.ikev2.sa_init import report_keys
+from ipsecscope.peers.ikev2.states import Exchanged
 from ipsecscope.peers.peer import Found, Input
 
 MAX_RETRIES = 3
@@ -48,15 +60,7 @@ class Rival(msgspec.Struct, frozen=True):
     """The IKE SA that the other side's simultaneous rekeying made."""
 
     nonces: tuple[bytes, bytes]
-    successor: IkeSa
-
-
-def policy_of(sa: IkeSa) -> list[Offer]:
-    """The IKE proposals without the additional key exchanges of RFC 9370, which are not used here."""
-    return [
-        Offer(each.protocol, tuple(item for item in each.transforms if item.transform_type <= 5))
-        for each in sa.config.ike_proposals
-    ]
+    successor: IkeSa | None  # None while it waits for more key exchanges
 
 
 class RekeyIke:
@@ -68,6 +72,8 @@ class RekeyIke:
     def __init__(self) -> None:
         self._spi = b""
         self._ni = b""
+        self._nr = b""
+        self._chosen: Proposal | None = None
         self._offered = SecurityAssociation()
         self._pair: KeyPair | None = None
         self._method: KeyExchangeMethod | None = None
@@ -77,7 +83,7 @@ class RekeyIke:
     def begin(self, sa: IkeSa, now: Instant) -> tuple[Body, ...] | None:
         """The payloads."""
         del now
-        policy = policy_of(sa)
+        policy = sa.config.ike_proposals
         self._spi = self._spi or sa.owner.entropy.ike_spi()
         self._ni = sa.owner.entropy.octets(sa.config.nonce_size, "Ni")
         self._offered = offer(policy, self._spi)
@@ -102,52 +108,71 @@ class RekeyIke:
         if error == NotifyType.TEMPORARY_FAILURE and self._tries <= MAX_RETRIES and self.rival is None:
             sa.set_timer("rekey IKE SA", later(sa, now))
             return None
-        made = self._successor(sa, reply, now)
-        if made is None:
-            sa.count("rekeying of an IKE SA failed")
+        secrets = self._settle(reply)
+        if secrets is None:
             self.give_up(sa, now)
-            return REPLACED if self.rival is not None else None
-        return self._decide(sa, made[0], (self._ni, made[1]), now)
+            return REPLACED if self._rival_is_ready else None
+        assert self._chosen is not None
+        methods = additional_key_exchanges(self._chosen)
+        if not methods:
+            return self.complete(sa, secrets, now)
+        if self._is_redundant or not go_on(sa, self, methods, secrets, reply):
+            sa.count("rekeyings of an IKE SA that went no further")
+        return None
 
-    def _successor(self, sa: IkeSa, reply: Received, now: Instant) -> tuple[IkeSa, bytes] | None:
-        answered, exchanged, nonce = (
-            reply.first(SecurityAssociation),
-            reply.first(KeyExchange),
-            reply.first(Nonce),
-        )
-        if answered is None or exchanged is None or nonce is None or len(answered.proposals) != 1:
+    def _settle(self, reply: Received) -> tuple[Exchanged, ...] | None:
+        """The first shared secret, when the answer is one to what we asked."""
+        answered, nonce = reply.first(SecurityAssociation), reply.first(Nonce)
+        secrets = settle_keys(self._pair, reply)
+        if answered is None or nonce is None or len(answered.proposals) != 1 or not secrets:
             return None
         chosen = answered.proposals[0]
         right = is_answer_to(chosen, self._offered) and len(chosen.spi) == SPI_SIZE
-        if not right or self._pair is None or key_exchange_of(chosen) != self._method:
+        if not right or key_exchange_of(chosen) != self._method:
             return None
-        try:
-            secret = shared_secret(self._pair, exchanged.data)
-        except PublicValueError:
-            return None
-        spis = (self._spi, chosen.spi)
-        made = _make(sa, chosen, secret, (self._ni, nonce.data), spis, "initiator", now)
-        return None if made is None else (made, nonce.data)
+        self._chosen, self._nr = chosen, nonce.data
+        return secrets
 
-    def _decide(self, sa: IkeSa, made: IkeSa, nonces: tuple[bytes, bytes], now: Instant) -> Input | None:
+    @property
+    def _is_redundant(self) -> bool:
+        """Whether the other side's rekeying of the IKE SA wins (RFC 7296 section 2.8.2)."""
+        return self.rival is not None and min(self._ni, self._nr) < min(self.rival.nonces)
+
+    @property
+    def _rival_is_ready(self) -> bool:
+        return self.rival is not None and self.rival.successor is not None
+
+    def complete(self, sa: IkeSa, secrets: tuple[Exchanged, ...], now: Instant) -> Input | None:
+        """Make the successor."""
+        assert self._chosen is not None
+        spis = (self._spi, self._chosen.spi)
+        made = _make(sa, self._chosen, secrets, (self._ni, self._nr), spis, "initiator", now)
+        if made is None:
+            self.give_up(sa, now)
+            return REPLACED if self._rival_is_ready else None
+        return self._decide(sa, made, now)
+
+    def _decide(self, sa: IkeSa, made: IkeSa, now: Instant) -> Input | None:
         """Of two successors, the one made with the lowest nonce is closed by the side that asked for it (2.8.2)."""
-        if self.rival is None:
+        rival = None if self.rival is None else self.rival.successor
+        if rival is None:
             hand_over(sa, made, now)
             sa.begin(DeleteIke("deletes the IKE SA that was rekeyed"), now)
             return REPLACED
-        if min(nonces) < min(self.rival.nonces):
-            hand_over(sa, self.rival.successor, now)
+        if self._is_redundant:
+            hand_over(sa, rival, now)
             made.begin(DeleteIke("closes the redundant IKE SA, made with the lowest nonce"), now)
             return REPLACED
         # The other side closes the redundant one, unless it never heard that it was made.
-        self.rival.successor.set_timer("half-open", now + sa.config.patience.half_open)
+        rival.set_timer("half-open", now + sa.config.patience.half_open)
         hand_over(sa, made, now)
         sa.begin(DeleteIke("deletes the IKE SA that was rekeyed"), now)
         return REPLACED
 
     def give_up(self, sa: IkeSa, now: Instant) -> None:
         """Nothing to undo; but a rival that we answered takes over."""
-        if self.rival is not None:
+        sa.count("rekeying of an IKE SA failed")
+        if self.rival is not None and self.rival.successor is not None:
             hand_over(sa, self.rival.successor, now)
 
 
@@ -161,6 +186,8 @@ def hand_over(sa: IkeSa, successor: IkeSa, now: Instant) -> None:
             successor.set_timer(name, when)
     for name in ("dpd", "keepalive"):
         sa.clear_timer(name)
+    for link in list(sa.unfinished):
+        forget(sa, link)
     successor.children += sa.children
     sa.children.clear()
     sa.say(events.IkeSaRekeyed, now, successor=successor.group_id)
@@ -168,7 +195,7 @@ def hand_over(sa: IkeSa, successor: IkeSa, now: Instant) -> None:
 
 def is_busy(sa: IkeSa) -> bool:
     """Whether a Child SA of ours is being created, rekeyed or closed (RFC 7296 section 2.25.2)."""
-    task = None if sa.outstanding is None else sa.outstanding.task
+    task = task_of(sa)
     waits = task is not None and task.exchange_type == ExchangeType.CREATE_CHILD_SA and not isinstance(task, RekeyIke)
     return waits or any(each.machine.state == ChildState.DELETING for each in sa.children)
 
@@ -178,13 +205,29 @@ def answer(sa: IkeSa, received: Received, now: Instant) -> Input | None:
     if is_busy(sa):
         sa.answer(received, [note(NotifyType.TEMPORARY_FAILURE)], now)
         return None
-    found = _negotiate(sa, received, now)
+    found = _negotiate(sa, received)
     if isinstance(found, child.Refusal):
         sa.answer(received, [found.notify()], now)
         return None
-    made, bodies, nonces = found
+    chosen, secrets, bodies, nonces, spis = found
+    task = task_of(sa)
+    methods = additional_key_exchanges(chosen)
+    if methods:
+
+        def complete(sa: IkeSa, secrets: tuple[Exchanged, ...], now: Instant) -> Input | None:
+            made = _make(sa, chosen, secrets, nonces, spis, "responder", now)
+            if made is None:
+                return None
+            hand_over(sa, made, now)
+            return REPLACED
+
+        sa.answer(received, [*bodies, keep_for_more(sa, methods, secrets, complete, now)], now)
+        if isinstance(task, RekeyIke):
+            task.rival = Rival(nonces, None)
+        return None
+    made = _make(sa, chosen, secrets, nonces, spis, "responder", now)
+    assert made is not None
     sa.answer(received, bodies, now)
-    task = None if sa.outstanding is None else sa.outstanding.task
     if isinstance(task, RekeyIke):
         task.rival = Rival(nonces, made)
         return None
@@ -193,13 +236,14 @@ def answer(sa: IkeSa, received: Received, now: Instant) -> Input | None:
 
 
 def _negotiate(
-    sa: IkeSa, received: Received, now: Instant
-) -> tuple[IkeSa, list[Body], tuple[bytes, bytes]] | child.Refusal:
+    sa: IkeSa, received: Received
+) -> tuple[Proposal, tuple[Exchanged, ...], list[Body], tuple[bytes, bytes], tuple[bytes, bytes]] | child.Refusal:
+    """The proposal, the first secret, the payloads, both nonces, both SPIs; or the refusal."""
     offered, nonce = received.first(SecurityAssociation), received.first(Nonce)
     if offered is None or nonce is None:
         return child.Refusal(NotifyType.INVALID_SYNTAX)
     spi_r = sa.owner.entropy.ike_spi()
-    chosen = choose(offered, policy_of(sa), spi=spi_r)
+    chosen = choose(offered, sa.config.ike_proposals, spi=spi_r)
     if chosen is None or ike_suite(chosen) is None or key_exchange_of(chosen) is None:
         return child.Refusal(NotifyType.NO_PROPOSAL_CHOSEN)
     spi_i = next(each.spi for each in offered.proposals if each.number == chosen.number)
@@ -208,19 +252,16 @@ def _negotiate(
     exchange = exchange_keys(sa, received, chosen)
     if isinstance(exchange, child.Refusal):
         return exchange
-    secret, bodies = exchange
-    assert secret is not None
+    secrets, bodies = exchange
     nr = sa.owner.entropy.octets(sa.config.nonce_size, "Nr")
-    made = _make(sa, chosen, secret, (nonce.data, nr), (spi_i, spi_r), "responder", now)
-    if made is None:
-        return child.Refusal(NotifyType.NO_PROPOSAL_CHOSEN)
-    return made, [SecurityAssociation(proposals=(chosen,)), Nonce(data=nr), *bodies], (nonce.data, nr)
+    answered = [SecurityAssociation(proposals=(chosen,)), Nonce(data=nr), *bodies]
+    return chosen, secrets, answered, (nonce.data, nr), (spi_i, spi_r)
 
 
 def _make(
     sa: IkeSa,
     chosen: Proposal,
-    secret: Secret,
+    secrets: tuple[Exchanged, ...],
     nonces: tuple[bytes, bytes],
     spis: tuple[bytes, bytes],
     role: Role,
@@ -232,7 +273,9 @@ def _make(
         return None
     ni, nr = nonces
     spi_i, spi_r = spis
-    keys = rekey_ike_keys(suite, sa.suite.prf, sa.sk_d, (secret,), ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r)
+    keys = rekey_ike_keys(
+        suite, sa.suite.prf, sa.sk_d, [each.secret for each in secrets], ni=ni, nr=nr, spi_i=spi_i, spi_r=spi_r
+    )
     made = sa.owner.new_sa(role, spi_i, spi_r, sa.path)
     made.chosen, made.sk_d = chosen, keys.sk_d
     made.handshake.ni, made.handshake.nr = ni, nr
@@ -244,7 +287,8 @@ def _make(
         suite, keys, is_initiator=made.is_initiator, entropy=sa.owner.entropy.fork(f"IV {made.local_spi.hex()}")
     )
     made.say(events.ProposalChosen, now, transforms=names_of(chosen))
-    report_keys(made, now, secret, made.handshake.method, ExchangeType.CREATE_CHILD_SA)
+    report_secrets(made, secrets, now)
+    report_keys(made, now, None, made.handshake.method, ExchangeType.CREATE_CHILD_SA)
     made.machine.take(BORN, made, None, now)
     return made
 

@@ -32,7 +32,7 @@ from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, notation
 from ipsecscope.peers.ikev2.protection import Protection, Sealed
-from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task
+from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task, Unfinished
 from ipsecscope.peers.peer import Input, Local, Machine, Path
 
 MAX_TASKS = 64  # exchanges that wait for their turn
@@ -82,6 +82,7 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         self.expected_id = 0
         self.outstanding: Outstanding | None = None
         self.tasks: deque[Task] = deque()
+        self.unfinished: dict[bytes, Unfinished] = {}  # by the link that the other side names
         self.children: list[ChildSa] = []
         self.supported: set[NotifyType] = set()  # what the other side announced
         self.hashes: tuple[HashAlgorithm, ...] = ()
@@ -308,6 +309,7 @@ class IkeSa(Association[Owner, PeerConfig, State]):
             self.outstanding.task.give_up(self, now)
         self.outstanding = None
         self.tasks.clear()
+        self.unfinished.clear()
         self.timers.clear()
         self.children.clear()
         self.owner.forget(self)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import msgspec
+
 from ipsecscope.decrypt.groups import KeyPair
+from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.ikev2 import SecurityAssociation
@@ -88,6 +92,22 @@ class Task(Protocol):
     def give_up(self, sa: IkeSa, now: Instant) -> None:
         """Forget the exchange: its IKE SA is going."""
         ...
+
+
+class Exchanged(msgspec.Struct, frozen=True):
+    """What one key exchange gave."""
+
+    method: KeyExchangeMethod
+    secret: Secret
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """An SA that the other side asked for and that needs more key exchanges (RFC 9370 section 2.2.4)."""
+
+    methods: deque[KeyExchangeMethod]
+    secrets: tuple[Exchanged, ...]
+    complete: Callable[[IkeSa, tuple[Exchanged, ...], Instant], Input | None]
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipsecscope.dissect.registry.ikev2 import NotifyType
 from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.ikev2 import auth, create_child, informational, intermediate, rekey_ike, sa_init
+from ipsecscope.peers.ikev2 import auth, create_child, informational, intermediate, key_exchange, rekey_ike, sa_init
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildState, IkeSa, State
 from ipsecscope.peers.peer import Found, Go, Input, Local, Reply, Request, Table, ignore
@@ -38,8 +38,7 @@ def create(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     assert received is not None
     if rekey_ike.begins(received):
         return rekey_ike.answer(sa, received, now)
-    task = None if sa.outstanding is None else sa.outstanding.task
-    if isinstance(task, rekey_ike.RekeyIke):  # RFC 7296 section 2.25.2
+    if isinstance(key_exchange.task_of(sa), rekey_ike.RekeyIke):  # RFC 7296 section 2.25.2
         return refuse_for_now(sa, received, now)
     return create_child.answer(sa, received, now)
 
@@ -165,6 +164,7 @@ IKE_SA_TABLE: Table[State] = Table(
         State.ESTABLISHED: {
             TASK_DONE: Go(None, finish_task, "an exchange of ours is answered"),
             Request("CREATE_CHILD_SA"): Go(None, create, "agrees on keys for another SA"),
+            Request("IKE_FOLLOWUP_KE"): Go(None, key_exchange.answer, "exchanges keys once more for that SA"),
             Request("INFORMATIONAL"): Go(None, informational.answer, "confirms"),
             auth.CANNOT_PROVE: _CANNOT,
             rekey_ike.REPLACED: Go(State.REKEYED, ignore, "another IKE SA took over"),
@@ -173,12 +173,14 @@ IKE_SA_TABLE: Table[State] = Table(
         State.REKEYED: {
             TASK_DONE: Go(None, finish_task, "an exchange of ours is answered"),
             Request("CREATE_CHILD_SA"): Go(None, refuse_for_now, "this IKE SA was rekeyed"),
+            Request("IKE_FOLLOWUP_KE"): Go(None, key_exchange.answer, "this IKE SA was rekeyed: nothing waits"),
             Request("INFORMATIONAL"): Go(None, informational.answer, "confirms"),
             informational.DELETE_SENT: Go(State.DELETING, ignore, "our Delete is on its way"),
         },
         State.DELETING: {
             TASK_DONE: Go(None, finish_task, "our Delete is answered"),
             Request("CREATE_CHILD_SA"): Go(None, refuse_for_now, "this IKE SA is being deleted"),
+            Request("IKE_FOLLOWUP_KE"): Go(None, refuse_for_now, "this IKE SA is being deleted"),
             Request("INFORMATIONAL"): Go(None, informational.answer_empty, "confirms while closing"),
             informational.DELETE_CONFIRMED: Go(State.CLOSED, close_deleted, "the other side confirmed our Delete"),
         },
@@ -191,6 +193,7 @@ IKE_SA_TABLE: Table[State] = Table(
         Request("IKE_INTERMEDIATE"): Go(None, refuse_syntax, "keys are exchanged before IKE_AUTH only"),
         Request("IKE_AUTH"): Go(None, refuse_syntax, "nothing to authenticate now"),
         Request("CREATE_CHILD_SA"): Go(None, refuse_syntax, "nothing is created before authentication"),
+        Request("IKE_FOLLOWUP_KE"): Go(None, refuse_syntax, "nothing is created before authentication"),
         Request("INFORMATIONAL"): Go(None, refuse_syntax, "nobody is authenticated yet"),
         Request("an exchange that we do not know"): Go(None, refuse_syntax, "an exchange that nobody announced"),
         Request("a malformed message"): Go(State.CLOSED, close_refused_syntax, "the request cannot be read"),
