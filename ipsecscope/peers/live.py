@@ -31,6 +31,8 @@ from ipsecscope.peers.tunnels import Datagram, Tunnels
 LiveConfig = PeerConfig | Ikev1Config
 PING_PATIENCE: Instant = 2 * SECOND  # how long the answer to the last ping may take
 
+MAX_REASONS = 3  # kinds of what was counted that one sentence names
+
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner wants of a live peer; spans are nanoseconds counted from the first established IKE SA, 0 is never.
@@ -337,6 +339,12 @@ class LivePeer:
         return self.steered.mailbox.counts + self.tunnels.counts + held_back
 
     @property
+    def _dropped(self) -> str:
+        """What may explain a failure: the commonest of what was counted."""
+        named = ", ".join(f"{count} {what}" for what, count in self.counts.most_common(MAX_REASONS))
+        return f" (counted: {named})" if named else ""
+
+    @property
     def _wants_child(self) -> bool:
         return not (self.initiates and isinstance(self.config, PeerConfig) and self.config.childless)
 
@@ -345,9 +353,9 @@ class LivePeer:
         """Why this was no success, in one sentence; empty for a success."""
         outcome, wish = self.outcome, self.wish
         if not outcome.established:
-            return outcome.failure or "no IKE SA was established: nobody came"
+            return f"no IKE SA was established: {outcome.failure or 'nobody began one'}{self._dropped}"
         if self._wants_child and not outcome.children:
-            return f"no Child SA was created: {outcome.failure or 'nobody asked for one'}"
+            return f"no Child SA was created: {outcome.failure or 'nobody asked for one'}{self._dropped}"
         if wish.ping and self.ping is None:
             return f"no Child SA leads to {wish.ping}"
         if wish.ping and not self.answered:

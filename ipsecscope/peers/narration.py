@@ -103,6 +103,9 @@ class Narration:
             self._reported += news
             named = ", ".join(f"{count} {what}" for what, count in news.most_common(MAX_REPORTED))
             self._write(f"{_time(now)} counted: {named}")
+        if at_once and self._omitted:
+            self._write(f"{_time(now)} lines left out: {self._omitted.total()}")
+            self._omitted.clear()
 
 
 def _time(now: Instant) -> str:
