@@ -131,6 +131,19 @@ class View:
         """The flows bound to an IKE SA."""
         return [self.flows[name] for child in sa.child_sas for name in child.flows if name in self.flows]
 
+    def opposite(self, flow: Flow) -> Flow | None:
+        """The flow in the other direction: of the same Child SA, or the one that overlaps it longest."""
+        binding = self.analysis.bindings.get(flow.id)
+        sa = None if binding is None else self.sas.get(binding.ike_sa)
+        for child in () if sa is None else sa.child_sas:
+            if flow.id in child.flows:
+                back = [self.flows[name] for name in child.flows if name in self.flows and name != flow.id]
+                return next((each for each in back if each.src == flow.dst or each.dst == flow.src), None)
+        around = self.flows_between.get(frozenset({flow.src, flow.dst}), [])[:MAX_COMPARED]
+        back = [each for each in around if each.src == flow.dst and each.protocol == flow.protocol]
+        shared = {e.id: min(e.last_ns, flow.last_ns) - max(e.first_ns, flow.first_ns) for e in back}
+        return max((each for each in back if shared[each.id] > 0), key=lambda each: shared[each.id], default=None)
+
     def later(self, sa: IkeSa) -> list[IkeSa]:
         """The IKE SAs between the same hosts that began after this one, at most ``MAX_COMPARED``."""
         sas = self.by_hosts.get(hosts(sa), [])

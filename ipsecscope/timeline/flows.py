@@ -242,7 +242,7 @@ class FlowFold:
         numbers = seq[low]
         counts_up = np.count_nonzero(np.diff(numbers) > 0) >= (len(low) - 1) * 9 // 10
         fell = int(highest[first]) - int(seq[first])
-        above = np.count_nonzero(seq[first:] > highest[first])
+        above = np.count_nonzero(seq[first : int(low[-1])] > highest[first])
         is_fresh_start = int(seq[first]) <= 1 and (fell > MIN_FRESH_FALL or is_repeated) and not above
         if not counts_up or not (is_fresh_start or fell > MIN_FALL):
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
-from ipsecscope.diagnose import evidence
+from ipsecscope.diagnose import evidence, hints
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Evidence, Found, rule
 from ipsecscope.diagnose.rules.interop import QUIRKS
 from ipsecscope.diagnose.rules.negotiation import refusals
@@ -22,6 +24,8 @@ SWEEP_TARGETS = 10
 SWEEP_NS = 60 * NANOSECONDS
 FLOOD = 500  # handshakes
 FLOOD_RATE = 50  # per second
+MIN_TRIED, SURELY_TRIED = 5, 10  # different offers or names of one source
+TRIED_NS = 600 * NANOSECONDS
 SCAN_LIFETIME = 28800
 SCAN_TRANSFORMS = 8
 COMMANDS = (b"bash -c", b"/bin/sh", b"/bin/bash", b"wget http", b"curl http", b"busybox ")
@@ -114,6 +118,82 @@ def sweep(analysis: Analysis) -> Iterator[Found]:
                 summary=f"{source} asked {len(records)} hosts for IKE within {seconds(records[-1].time_ns - records[0].time_ns)} ({frames(records)}).",
                 evidence=evidence.messages(records),
             )
+
+
+@rule(
+    "HOST-003",
+    "transform-or-id-enumeration",
+    MEDIUM,
+    title="Somebody tries algorithms or names one after the other",
+    means="Each attempt offers another single set of algorithms, or claims another group or user name: the answers tell "
+    "which ones exist here.",
+    detect="Five or more unfinished handshakes from one source within ten minutes, each with another single offer or identity.",
+    look_alikes={
+        "PH1-015": "a misconfigured peer offers the same each time",
+        "HOST-002": "one source asks many hosts the same",
+        "HOST-006": "the attempts go as far as authentication",
+    },
+    causes=("an attack with ike-scan or a similar tool", "an audit of one's own"),
+    confirm="The source and the list of what it tried.",
+    fix="No aggressive mode with pre-shared keys; one strong suite only; limit the rate.",
+    swanctl="connections.NAME.aggressive = no",
+    ios="crypto isakmp aggressive-mode disable",
+    rfc=("RFC 7296 2.21.1", "RFC 2409 5.4"),
+)
+def enumeration(analysis: Analysis) -> Iterator[Found]:
+    """Offers and names of one source, each once."""
+    tried: dict[tuple[str, str, str], dict[str, MessageRecord]] = {}
+    for sa in analysis.ike_sas:
+        first_exchanges = opening(sa)
+        if (
+            sa.rekeys is not None
+            or sa.established_ns is not None
+            or not first_exchanges
+            or not first_exchanges[0].request
+        ):
+            continue
+        record = first_exchanges[0].request[0]
+        for kind, value in _single_tries(sa, record):
+            tried.setdefault((kind, sa.initiator.address, sa.responder.address), {}).setdefault(value, record)
+    for (kind, source, target), values in tried.items():
+        records = _densest(sorted(values.values(), key=lambda record: record.time_ns))
+        if len(records) >= MIN_TRIED:
+            yield Found(
+                confidence=CERTAIN if len(records) >= SURELY_TRIED else LIKELY,
+                summary=f"{source} tried {len(records)} {kind} one after the other on {target} within {seconds(records[-1].time_ns - records[0].time_ns)} "
+                f"({frames(records)}), and went on with none.",
+                evidence=evidence.messages(records),
+            )
+
+
+def _single_tries(sa: IkeSa, record: MessageRecord) -> Iterator[tuple[str, str]]:
+    """What a first message tries: its only set of algorithms, and the identity of aggressive mode."""
+    offers = hints.offers_of(sa, "initiator")
+    sets = [each for offer in offers for each in _alternatives(offer)]
+    if len(sets) == 1:
+        yield "sets of algorithms", sets[0]
+    name = first(record.payloads, ikev1.Identification)
+    if sa.version == 1 and sa.mode == "aggressive" and name is not None:
+        yield "names", name.summary()
+
+
+def _alternatives(offer: dict[str, Any]) -> list[str]:
+    transforms = offer.get("transforms")
+    if isinstance(transforms, dict):
+        return [" ".join(names) for names in product(*transforms.values())]
+    return [str(each) for each in transforms or ()]
+
+
+def _densest(records: list[MessageRecord]) -> list[MessageRecord]:
+    """The most of these messages that lie within ten minutes."""
+    best: list[MessageRecord] = []
+    start = 0
+    for stop, record in enumerate(records):
+        while record.time_ns - records[start].time_ns > TRIED_NS:
+            start += 1
+        if stop + 1 - start > len(best):
+            best = records[start : stop + 1]
+    return best
 
 
 @rule(

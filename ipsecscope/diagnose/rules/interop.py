@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from ipsecscope.diagnose import evidence
-from ipsecscope.diagnose.rule import CERTAIN, HIGH, LOW, MEDIUM, POSSIBLE, Found, rule
-from ipsecscope.diagnose.view import View, opening
-from ipsecscope.diagnose.words import frames, socket, times
+from ipsecscope.diagnose import evidence, hints
+from ipsecscope.diagnose.rule import CERTAIN, HIGH, LIKELY, LOW, MEDIUM, POSSIBLE, Found, rule
+from ipsecscope.diagnose.rules.negotiation import clear_refusals, refusals
+from ipsecscope.diagnose.view import (
+    MAX_COMPARED,
+    View,
+    opening,
+)
+from ipsecscope.diagnose.words import frames, socket, times, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions.fortinet import NETWORK_OVERLAY_ID
+from ipsecscope.dissect.registry.ikev2 import NotifyType
+from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.analysis import Analysis, FrameNote
 from ipsecscope.timeline.contents import bodies
-from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.sas import IkeSa, MessageRecord, Suite
 
 QUIRKS = frozenset(
     {
@@ -27,6 +35,85 @@ QUIRKS = frozenset(
         "ikev1.proposal-order",
     }
 )
+LATE_PLACE, TOO_LATE_PLACE = 4, 8  # places in a list of proposals
+
+
+@rule(
+    "INTEROP-002",
+    "too-many-proposals",
+    HIGH,
+    title="The set of algorithms that would match stands too late in the list",
+    means="The responder refuses an offer that does contain what it uses itself: some read only the first few proposals.",
+    detect="A refusal although the responder's own set, seen in a tunnel that it starts, is in the offer behind the fourth place.",
+    look_alikes={
+        "PH1-004": "the responder's own set is not in the offer",
+        "PH1-005": "the responder does not know this peer's address; it never starts a tunnel to it either",
+    },
+    causes=("a limit of proposals or transforms in the responder's parser",),
+    confirm="Shorten the offer to the one set that the responder uses.",
+    fix="Put the agreed set first, or offer nothing else.",
+    swanctl="connections.NAME.proposals = ONE SET",
+    ios="crypto ikev2 policy P / one proposal only",
+    rfc=("RFC 7296 2.7", "RFC 7296 3.3"),
+)
+def too_many_proposals(sa: IkeSa, view: View) -> Iterator[Found]:
+    """The responder's own set, late in a refused offer."""
+    kind = IsakmpNotifyType.NO_PROPOSAL_CHOSEN if sa.version == 1 else NotifyType.NO_PROPOSAL_CHOSEN
+    refused = (
+        [record for record, number in clear_refusals(sa) if number == kind] if sa.version == 1 else refusals(sa, kind)
+    )
+    if not refused or sa.established_ns is not None:
+        return
+    for each in view.by_responder.get(sa.initiator.address, [])[:MAX_COMPARED]:
+        if each.initiator.address != sa.responder.address or each.version != sa.version:
+            continue
+        place = _place(hints.offers_of(sa, "initiator"), hints.offers_of(each, "initiator"), each.suite)
+        if place is None or place <= LATE_PLACE:
+            continue
+        works = each.established_ns is not None and each.suite is not None
+        asked = next((record for exchange in opening(each) for record in exchange.request), None)
+        yield Found(
+            confidence=CERTAIN if works and place > TOO_LATE_PLACE else LIKELY,
+            summary=f"{who(sa, 'responder')} refused {who(sa, 'initiator')}'s offer ({frames(refused)}) although the algorithms that it "
+            f"{'uses' if works else 'offers'} itself{f' ({frames([asked])})' if asked is not None else ''} are in it, in place {place}: it does not "
+            "read that far.",
+            evidence=(
+                *(place_ for record in refused[:3] for place_ in evidence.errors(record)),
+                *evidence.messages([asked] if asked else []),
+            ),
+        )
+        return
+
+
+def _place(offer: list[dict[str, Any]], own: list[dict[str, Any]], suite: Suite | None) -> int | None:
+    """Where in an offer the first set stands that the other side uses (its suite) or offers itself."""
+    for place, sets in enumerate(_sets(offer), 1):
+        if any(_matches(sets, chosen, suite) for chosen in _sets(own)):
+            return place
+    return None
+
+
+def _sets(offer: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
+    """The alternatives of an offer in order: IKEv2's proposals, or the transforms of IKEv1's."""
+    found: list[dict[str, list[str]]] = []
+    for proposal in offer:
+        transforms = proposal.get("transforms")
+        if isinstance(transforms, Mapping):
+            found.append({kind: list(names) for kind, names in transforms.items()})
+        elif isinstance(transforms, Sequence):
+            found += [{"transform": [str(each)]} for each in transforms]
+    return found
+
+
+def _matches(one: dict[str, list[str]], other: dict[str, list[str]], suite: Suite | None) -> bool:
+    """Whether two sets have an algorithm of each kind in common; with a suite, that suite's."""
+    kinds = {kind for kind in (*one, *other) if kind != "ESN"}
+    common = {kind: set(one.get(kind, ())) & set(other.get(kind, ())) for kind in kinds}
+    if not all(common.values()):
+        return False
+    if suite is None or suite.encr is None or "ENCR" not in common:
+        return True
+    return any(name.partition("-")[0] == suite.encr for name in common["ENCR"])
 
 
 @rule(
