@@ -125,7 +125,7 @@ def ike_version_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     confirm="The responder's log lists what it received and what it has configured.",
     fix="Configure one complete common set on both sides.",
     rfc=("RFC 7296 2.7", "RFC 7296 3.3.6"),
-    suppressed_by=("PH1-005", "HOST-001"),
+    suppressed_by=("PH1-005", "INTEROP-002", "INTEROP-007", "HOST-001"),
 )
 def ike_no_proposal_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
     """NO_PROPOSAL_CHOSEN in the clear, with both offers where both were seen."""
@@ -248,7 +248,7 @@ def _contains(offer: dict[str, list[str]], suite: Suite) -> bool:
     swanctl="version = 1; proposals = aes256-sha256-modp2048",
     ios="crypto isakmp policy 10 / encr aes 256 / hash sha256 / authentication pre-share / group 14",
     rfc=("RFC 2409 5", "RFC 2408 3.14.1"),
-    suppressed_by=("HOST-001",),
+    suppressed_by=("INTEROP-002", "HOST-001"),
 )
 def v1_phase1_no_proposal(sa: IkeSa) -> Iterator[Found]:
     """A clear refusal of phase 1 for its algorithms."""

@@ -60,7 +60,7 @@ def silence(view: View, times_ns: list[int]) -> Confidence:
     swanctl="connections.NAME.remote_addrs = ADDRESS OF THE PEER",
     ios="permit udp any host OUTSIDE eq 500 / permit udp any host OUTSIDE eq 4500 / permit esp any host OUTSIDE",
     rfc=("RFC 7296 2.1", "RFC 7296 2.4"),
-    suppressed_by=("CAP-002", "PH1-002", "PH1-003", "NET-002", "INTEROP-010"),
+    suppressed_by=("CAP-002", "PH1-002", "PH1-003", "NET-002", "INTEROP-007", "INTEROP-010"),
 )
 def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     """A first request without an answer."""
