@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 
+from ipsecscope.diagnose.hints import labelled
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa
@@ -57,7 +58,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule has to say once: how sure it is, one sentence with frames and times, and the evidence for it.
 
     ``causes``, ``confirm``, ``fix`` and ``config`` are for what the observed values add; what is left out is the
-    rule's. ``severity`` and ``headline`` overrule the rule where the case is milder or graver than usual.
+    rule's; hints in ``config`` replace those of the rule by dialect. ``severity`` and ``headline`` overrule the rule where the case is milder or graver than usual.
     """
 
     confidence: Confidence
@@ -167,7 +168,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             causes=found.causes or self.causes,
             confirm=found.confirm or self.confirm,
             fix=found.fix or self.fix,
-            config=found.config or self.config,
+            config=labelled({**self.config, **found.config}),
             references=self.references,
             headline=headline,
             scope=scope,
@@ -192,6 +193,7 @@ def rule(
     fix: str = "",
     swanctl: str = "",
     ios: str = "",
+    libreswan: str = "",
     rfc: Iterable[str] = (),
     suppressed_by: Iterable[str] = (),
     headline: bool | None = None,
@@ -211,13 +213,14 @@ def rule(
         fix: what to change.
         swanctl: a hint for strongSwan's swanctl.conf.
         ios: a hint for Cisco IOS.
+        libreswan: a hint for libreswan's ipsec.conf.
         rfc: references, such as ``RFC 7296 2.9``.
         suppressed_by: codes that explain this one away.
         headline: whether it can be the root cause; None lets group and severity decide.
 
     Raises ValueError for a code that was declared before or a function over no known subject.
     """
-    config = {name: text for name, text in (("swanctl", swanctl), ("ios", ios)) if text}
+    config = {name: text for name, text in (("swanctl", swanctl), ("libreswan", libreswan), ("ios", ios)) if text}
     group = code.partition("-")[0]
     leads = severity in {CRITICAL, HIGH} and group not in {"CAP", "SEC", "HOST"} if headline is None else headline
 

@@ -15,14 +15,15 @@ from ipsecscope.decrypt.algorithms import (
     integrity_by_name,
     prf_by_name,
 )
+from ipsecscope.diagnose.dialects import TITLES, word_of
 from ipsecscope.diagnose.engine import all_rules
-from ipsecscope.diagnose.hints import swanctl_keyword
 from ipsecscope.diagnose.profile import Profile
 from ipsecscope.diagnose.profiles import PROFILES
 from ipsecscope.diagnose.rule import Rule
 from ipsecscope.diagnose.rules.strength import weakness
 from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.registry import ikev2, isakmp
+from ipsecscope.dissect.registry.equivalents import ikev2_equivalent
 from ipsecscope.dissect.registry.vendor_ids import VENDOR_IDS, identify
 
 WIDTH = 100
@@ -39,6 +40,7 @@ _ALGORITHMS: tuple[tuple[str, type[CodePoint]], ...] = (
     ("IKEv1 authentication method", isakmp.AuthenticationMethod),
     ("IKEv1 group", isakmp.Group),
 )
+_IKEV2_TABLES = tuple(table for kind, table in _ALGORITHMS if kind.startswith("IKEv2"))
 _NOTIFIES: tuple[tuple[str, type[CodePoint]], ...] = (
     ("IKEv2", ikev2.NotifyType),
     ("IKEv1", isakmp.NotifyType),
@@ -110,7 +112,7 @@ def _diagnosis(rule: Rule) -> str:
         _section("Looks alike", list(_look_alikes(rule))),
         _section("What would confirm it", [rule.confirm]),
         _section("What to do", [rule.fix]),
-        _section("Configuration hints", list(_hints(rule))),
+        _section("Configuration hints, to be checked against your own policy", list(_hints(rule))),
         _section("References", [", ".join(rule.references)]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -137,9 +139,10 @@ def _look_alikes(rule: Rule) -> Iterator[str]:
 
 
 def _hints(rule: Rule) -> Iterator[str]:
-    names = {"swanctl": "strongSwan, swanctl.conf", "ios": "Cisco IOS"}
     for key, text in rule.config.items():
-        yield f"{names.get(key, key)}: {text}"
+        yield f"{TITLES.get(key, key)}: {text}"
+    if not rule.config:
+        yield "none: there is no setting that would mend it"
 
 
 # -- profiles -----------------------------------------------------------------------------------------------------
@@ -204,10 +207,15 @@ def _algorithms(term: str) -> Iterator[str]:
             grade = weakness(row)
             if grade is not None:
                 lines.append(f"The audit reports it as {grade}.")
-            word = swanctl_keyword(f"{name}-256")
-            if word:
-                lines.append(f"In swanctl.conf: {word}")
+            words = [f"{TITLES[each]}: {word}" for each in TITLES if (word := _in_dialect(row, each)) is not None]
+            lines += [f"In configurations (hints): {'; '.join(words)}"] if words else []
             yield "\n".join(_wrapped(line) if index else line for index, line in enumerate(lines))
+
+
+def _in_dialect(row: CodePoint, dialect: str) -> str | None:
+    """What a dialect calls an algorithm of either version; AES and Camellia with a key of 256 bits."""
+    named = row if isinstance(row, _IKEV2_TABLES) else ikev2_equivalent(row)
+    return None if named is None else word_of(str(named), dialect, 256)  # type: ignore[arg-type]
 
 
 def _known_as(term: str) -> Iterator[str]:

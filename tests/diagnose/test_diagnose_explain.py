@@ -8,6 +8,17 @@ from ipsecscope.diagnose.engine import all_rules
 from ipsecscope.diagnose.profiles import PROFILES
 from ipsecscope.reports.explain import explain, explain_list, explain_profiles, suggestions
 
+SECTIONS = (
+    "What it means",
+    "How it is recognised",
+    "Usual causes",
+    "Looks alike",
+    "What would confirm it",
+    "What to do",
+    "Configuration hints, to be checked against your own policy",
+    "References",
+)
+
 
 @pytest.mark.parametrize("code", sorted(all_rules()))
 def test_every_diagnosis_is_explained_by_code_and_by_slug(code: str) -> None:
@@ -17,6 +28,8 @@ def test_every_diagnosis_is_explained_by_code_and_by_slug(code: str) -> None:
     assert text == explain(each.slug.upper())
     assert text.startswith(f"{code}  {each.slug}  ({each.severity})\n{each.title}\n")
     assert max(map(len, text.splitlines())) <= 100
+    titles = [line for line in text.splitlines()[2:] if line and not line.startswith(" ")]
+    assert titles == list(SECTIONS)
 
 
 @pytest.mark.parametrize(

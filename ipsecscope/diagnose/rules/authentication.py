@@ -112,6 +112,7 @@ def sureness_of(answer: Answer) -> Confidence:
     fix="Set the same key on both sides and both identities explicitly; check validity and CA of certificates.",
     swanctl="local { auth = psk; id = A } remote { auth = psk; id = B } secrets { ike-NAME { id = B; secret = … } }",
     ios="crypto ikev2 keyring K / peer B / pre-shared-key …; crypto ikev2 profile P / identity local … / match identity remote …",
+    libreswan='authby=secret, leftid=A, rightid=B; ipsec.secrets: A B : PSK "…"',
     rfc=("RFC 7296 1.2", "RFC 7296 2.21.2"),
     suppressed_by=("AUTH-006",),
 )
@@ -153,6 +154,7 @@ def _error_places(records: tuple[MessageRecord, ...]) -> tuple[Evidence, ...]:
     fix="Use the same method on both sides.",
     swanctl="local { auth = pubkey; certs = … } remote { auth = pubkey }",
     ios="crypto ikev2 profile P / authentication local rsa-sig / authentication remote rsa-sig",
+    libreswan="leftauth=rsasig, rightauth=rsasig, leftcert=…",
     rfc=("RFC 7296 2.15", "RFC 9593"),
     headline=False,
 )
@@ -190,6 +192,7 @@ def auth_method_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     fix="Install the same PPK with the same identity on both sides.",
     swanctl="ppk_id = ID; secrets { ppk-1 { id = ID; secret = 0x… } }",
     ios="crypto ikev2 keyring K / peer B / ppk manual id ID key … required",
+    libreswan='ppk=yes, ppk-ids=ID; ipsec.secrets: : PPKS "ID" "…"',
     rfc=("RFC 8784 3", "RFC 9867"),
     headline=False,
 )
@@ -323,8 +326,10 @@ def cert_check_slow(sa: IkeSa) -> Iterator[Found]:
     detect="SIGNATURE_HASH_ALGORITHMS of both sides without a common entry.",
     look_alikes={"AUTH-002": "a refusal for another reason"},
     causes=("a crypto policy (FIPS)", "an old device"),
+    confirm="The log of the side that refuses: hash or signature algorithm not supported.",
     fix="Enable SHA-2 signatures on both sides.",
     swanctl="local { auth = rsa-sha256 }",
+    libreswan="authby=rsa-sha2",
     rfc=("RFC 7427 4",),
 )
 def signature_hash_mismatch(sa: IkeSa) -> Iterator[Found]:
@@ -357,7 +362,9 @@ def signature_hash_mismatch(sa: IkeSa) -> Iterator[Found]:
     detect="Ten or more refused authentications from one source.",
     look_alikes={"PH1-015": "a misconfigured peer retries at a steady pace with messages of equal size"},
     causes=("password guessing", "a client with an old password"),
+    confirm="The authentication server's log for this source.",
     fix="Lock accounts or sources after some failures; use certificates.",
+    swanctl="remote { auth = eap-tls }, instead of passwords",
     rfc=("RFC 7296 2.16",),
 )
 def credential_bruteforce(sa: IkeSa, view: View) -> Iterator[Found]:

@@ -114,6 +114,7 @@ def _is_fragmented(records: tuple[object, ...]) -> bool:
     causes=("the capture was started late", "manual keys, GDOI or keys from a controller"),
     confirm="Restart the tunnel while capturing.",
     fix="Start the capture first, or keep a ring buffer (tcpdump -C -W).",
+    rfc=("RFC 7296 1.2",),
 )
 def capture_starts_mid_session(analysis: Analysis) -> Iterator[Found]:
     """SAs whose birth was not recorded."""
@@ -179,7 +180,9 @@ def capture_drops(analysis: Analysis) -> Iterator[Found]:
     detect="The same IP packet again within milliseconds.",
     look_alikes={"ESP-002": "a replay comes later", "PH1-015": "a retransmission has a new IP header"},
     causes=("a mirror of both ports of a path", "tcpdump on all interfaces"),
+    confirm="Compare MAC addresses, VLAN tags and TTLs of such a pair.",
     fix="Capture on one interface.",
+    rfc=("pcapng: Interface Description Block",),
 )
 def duplicate_frames(analysis: Analysis) -> Iterator[Found]:
     """Copies that the capture layer set aside."""
@@ -204,7 +207,9 @@ def duplicate_frames(analysis: Analysis) -> Iterator[Found]:
     detect="An ESP packet beyond the largest Ethernet frame in use.",
     look_alikes={"NET-009": "large packets on a real link come as IP fragments"},
     causes=("receive or segmentation offload",),
+    confirm="ethtool -k INTERFACE: gro, gso and tso are on.",
     fix="ethtool -K IF gro off gso off tso off, for the time of the capture.",
+    rfc=("RFC 4303 3.3.4",),
 )
 def offload_artifacts(flow: Flow) -> Iterator[Found]:
     """Lengths that no link carries."""
@@ -269,6 +274,7 @@ def filter_missed_4500(sa: IkeSa, view: View) -> Iterator[Found]:
     },
     causes=("an anonymiser that left IKE alone", "NAT at both ends"),
     confirm="Compare with the gateways' real addresses.",
+    fix="Ask for the capture as it was taken; whoever rewrites one must recompute the detection hashes too.",
     rfc=("RFC 7296 2.23",),
 )
 def rewritten_addresses(sa: IkeSa) -> Iterator[Found]:

@@ -146,10 +146,13 @@ def cert_identity_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     title="A weak certificate",
     means="The certificate's key or signature is below today's minimum.",
     detect="RSA below 2048 bits, or a signature with SHA-1 or MD5, in a readable certificate.",
+    look_alikes={"AUTH-006": "the certificate is expired, whatever its strength"},
     causes=("an old CA",),
+    confirm="openssl x509 -text on the certificate.",
     fix="Renew with RSA 3072 or ECDSA P-256 and SHA-256.",
     swanctl="pki --gen --type ecdsa --size 256",
     ios="crypto key generate ec keysize 384",
+    libreswan="leftcert=NEW, after certutil or pk12util",
     rfc=("RFC 8247 3",),
 )
 def certificate_weakness(sa: IkeSa) -> Iterator[Found]:
@@ -183,6 +186,7 @@ def certificate_weakness(sa: IkeSa) -> Iterator[Found]:
     fix="Install each other's root CA.",
     swanctl="remote { cacerts = ca-a.pem }",
     ios="crypto pki authenticate TP-A",
+    libreswan="rightca=%any, and certutil -A for the missing CA",
     rfc=("RFC 7296 3.7",),
     headline=False,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecscope.diagnose import evidence, sizes
+from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, Found, rule
 from ipsecscope.diagnose.rules.quick_mode import complaint_about
 from ipsecscope.diagnose.rules.renewal import refused_creations
@@ -52,6 +52,14 @@ def _refused_first(sa: IkeSa, view: View) -> Exchange | None:
     return answer.exchange
 
 
+def selectors_of(records: tuple[MessageRecord, ...]) -> tuple[list[str], list[str]]:
+    """The traffic selectors that can be read, those of TSi and those of TSr."""
+    payloads = [payload for record in records for payload in record.payloads]
+    lists = (first(payloads, ikev2.TrafficSelectorsInitiator), first(payloads, ikev2.TrafficSelectorsResponder))
+    one, two = ([] if each is None else [part.summary() for part in each.selectors] for each in lists)
+    return one, two
+
+
 def selectors_text(records: tuple[MessageRecord, ...]) -> str:
     """The traffic selectors that can be read, as ``TSi → TSr``."""
     payloads = [payload for record in records for payload in record.payloads]
@@ -76,6 +84,7 @@ def selectors_text(records: tuple[MessageRecord, ...]) -> str:
     fix="Make the ESP algorithms the same, and mirror the networks on both sides.",
     swanctl="children.NAME { esp_proposals = aes256gcm16,aes256-sha256; local_ts = OWN; remote_ts = THEIRS }",
     ios="crypto ipsec transform-set TS esp-aes 256 esp-sha256-hmac; ip access-list extended VPN (mirror image)",
+    libreswan="esp=aes_gcm256, leftsubnet=OWN, rightsubnet=THEIRS",
     rfc=("RFC 7296 1.2", "RFC 7296 2.21.2"),
     suppressed_by=("PH2-002", "PH2-010", "PH2-011"),
 )
@@ -99,6 +108,7 @@ def child_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
         if answer.inner is None
         else f"{answer.inner.equation}; IDr, AUTH, SA, TSi and TSr need {sizes.min_success(sa.suite)}",
         causes=("the ESP algorithms differ",) if known else CLASS_CAUSES,
+        config=hints.esp_config(exchange.request, "responder, to accept what is offered"),
     )
 
 
@@ -125,12 +135,16 @@ def _refusing(sa: IkeSa, *kinds: int) -> Iterator[tuple[Exchange, MessageRecord]
     ),
     confirm="Compare the two lists; the responder's log.",
     fix="Mirror the selectors: what is local on one side is remote on the other.",
+    swanctl="children.NAME { local_ts = OWN; remote_ts = THEIRS }, the mirror image of the peer's",
+    ios="ip access-list extended VPN / permit ip OWN THEIRS, the mirror image of the peer's",
+    libreswan="leftsubnet=OWN, rightsubnet=THEIRS, the mirror image of the peer's",
     rfc=("RFC 7296 2.9",),
 )
 def ts_unacceptable(sa: IkeSa) -> Iterator[Found]:
     """TS_UNACCEPTABLE that was read."""
     for exchange, record in _refusing(sa, NotifyType.TS_UNACCEPTABLE):
         text = selectors_text(exchange.request)
+        asked, wanted = selectors_of(exchange.request)
         yield Found(
             confidence=CERTAIN,
             summary=f"{record.datagram.src} does not accept the networks that {record.datagram.dst} asked for "
@@ -139,13 +153,13 @@ def ts_unacceptable(sa: IkeSa) -> Iterator[Found]:
                 *evidence.errors(record),
                 *(
                     each
-                    for asked in exchange.request
+                    for message in exchange.request
                     for each in evidence.payloads(
-                        asked, ikev2.TrafficSelectorsInitiator, ikev2.TrafficSelectorsResponder
+                        message, ikev2.TrafficSelectorsInitiator, ikev2.TrafficSelectorsResponder
                     )
                 ),
             ),
-            config={"swanctl": f"hint: the responder needs local_ts and remote_ts that cover {text}"} if text else {},
+            config=hints.selector_config(wanted, asked, "responder, to mirror the request"),
         )
 
 
@@ -158,8 +172,10 @@ def ts_unacceptable(sa: IkeSa) -> Iterator[Found]:
     detect="Opened selectors of the answer that differ from those of the request.",
     look_alikes={"PH2-010": "an assigned address narrows the initiator's side as a matter of course"},
     causes=("the responder is configured for less",),
+    confirm="Compare TSi and TSr of the request with those of the answer.",
     fix="Extend the responder's networks, or ask for what it has.",
     swanctl="children.NAME { local_ts = …; remote_ts = … }",
+    libreswan="narrowing=yes, rightsubnet=ALL OF IT",
     rfc=("RFC 7296 2.9",),
 )
 def ts_narrowed(sa: IkeSa) -> Iterator[Found]:
@@ -190,9 +206,11 @@ def ts_narrowed(sa: IkeSa) -> Iterator[Found]:
     detect="USE_TRANSPORT_MODE in an opened request and not in its answer.",
     look_alikes={"AUTH-005": "the initiator hangs up for another reason"},
     causes=("different modes configured", "a NAT forces tunnel mode on some peers"),
+    confirm="The mode that both configurations ask for.",
     fix="Configure the same mode.",
     swanctl="children.NAME.mode = transport",
     ios="crypto ipsec transform-set TS … / mode transport",
+    libreswan="type=transport",
     rfc=("RFC 7296 1.3.1",),
     headline=True,
 )
@@ -221,9 +239,11 @@ def mode_mismatch(sa: IkeSa) -> Iterator[Found]:
     detect="INTERNAL_ADDRESS_FAILURE or FAILED_CP_REQUIRED in an opened answer.",
     look_alikes={"PH2-001": "without keys all refusals of the first tunnel look the same"},
     causes=("the address pool is used up", "no pool is configured", "the client does not ask for an address"),
+    confirm="The responder's log: no address left, or no pool for this client.",
     fix="Enlarge or configure the pool; let the client ask.",
     swanctl="pools { p { addrs = 10.9.0.0/24 } }; connections.NAME.vips = 0.0.0.0",
     ios="ip local pool P …; crypto ikev2 authorization policy A / pool P",
+    libreswan="rightaddresspool=10.9.0.10-10.9.0.250",
     rfc=("RFC 7296 3.15.4",),
 )
 def config_request_failed(sa: IkeSa) -> Iterator[Found]:
@@ -247,6 +267,7 @@ def config_request_failed(sa: IkeSa) -> Iterator[Found]:
     detect="NO_ADDITIONAL_SAS, SINGLE_PAIR_REQUIRED or TS_MAX_QUEUE in an opened answer.",
     look_alikes={"LIFE-002": "without keys every refusal looks the same"},
     causes=("a minimal implementation", "a cloud gateway with one pair of SAs", "a licence limit"),
+    confirm="The peer's limit on tunnels for each IKE SA, in its configuration or data sheet.",
     fix="Join the selectors into one tunnel.",
     swanctl="children.NAME { remote_ts = 10.0.0.0/8 }",
     ios="a crypto map with one line, or a tunnel interface",
@@ -276,6 +297,7 @@ def child_limit(sa: IkeSa) -> Iterator[Found]:
     confirm="swanctl --list-sas; show crypto ipsec sa",
     fix="Mend the refused tunnel, or start it at once.",
     swanctl="children.NAME.start_action = start",
+    ios="show crypto map: is the access list hit? With a tunnel interface: tunnel protection ipsec profile P",
     rfc=("RFC 7296 1.2", "RFC 6023"),
     suppressed_by=("PH2-001", "PH2-002", "PH2-003", "PH2-004", "PH2-005", "PH2-010", "AUTH-012", "AUTH-005"),
 )
@@ -310,6 +332,7 @@ def childless(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="Five or more refused quick modes or CREATE_CHILD_SA exchanges in one IKE SA.",
     look_alikes={"PH1-015": "the whole IKE SA is started again"},
     causes=("one of several networks is missing on the peer",),
+    confirm="Compare the refused request with the peer's list of tunnels.",
     fix="Add the network on the peer, or remove it here.",
     rfc=("RFC 7296 2.21",),
 )

@@ -39,6 +39,7 @@ SHOWN_FAULTS = 8  # violations named in one sentence; the rest are counted
     fix="Offer only what the profile allows, on both sides, and set its lifetimes.",
     swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384-ke1_mlkem1024",
     ios="crypto ikev2 proposal P / encryption aes-gcm-256 / prf sha384 / group 20",
+    libreswan="ike=aes_gcm256-sha2_384-dh20, esp=aes_gcm256-dh20",
     rfc=("RFC 8247", "RFC 8221", "NIST SP 800-77r1", "CNSA 2.0", "BSI TR-02102-3"),
 )
 def profile_compliance(sa: IkeSa, view: View) -> Iterator[Found]:

@@ -73,6 +73,7 @@ def unknown_spi(analysis: Analysis) -> Iterator[Found]:
     confirm="The receiver's error counters.",
     fix="Make the algorithms agree.",
     swanctl="children.NAME.sha256_96 = yes, for old peers",
+    libreswan="sha2-truncbug=yes",
     rfc=("RFC 4303 3.4.4", "RFC 4868 2.6"),
     suppressed_by=("CAP-001",),
     headline=False,
@@ -113,6 +114,7 @@ def icv_failure(flow: Flow, view: View) -> Iterator[Found]:
     fix="Use the old truncation on the newer side, or another algorithm.",
     swanctl="children.NAME.sha256_96 = yes",
     ios="esp-sha-hmac or esp-gcm",
+    libreswan="sha2-truncbug=yes",
     rfc=("RFC 4868 2.3",),
 )
 def icv_asymmetry(child: ChildSa, view: View) -> Iterator[Found]:
@@ -142,7 +144,9 @@ def icv_asymmetry(child: ChildSa, view: View) -> Iterator[Found]:
     means="Without keys the lengths of ESP packets tell the block size and often the length of the integrity value.",
     detect="Which transforms could have made all lengths of a flow.",
     look_alikes={"ESP-012": "packets of one length tell nothing"},
+    causes=("not a fault: what the sizes of the packets give away",),
     confirm="Keys for this capture.",
+    fix="Nothing: an observation.",
     rfc=("RFC 4303 2", "RFC 5879"),
     suppressed_by=("ESP-012",),
 )
@@ -171,6 +175,9 @@ def cipher_inferred(flow: Flow) -> Iterator[Found]:
     means="The smallest packets have no room for an inner IP header, so this is no tunnel mode.",
     detect="The smallest length against every transform that fits.",
     look_alikes={"ESP-012": "packets without content (dummies) are small as well"},
+    causes=("the tunnel is configured for transport mode (GRE or L2TP inside, or host to host)",),
+    confirm="USE_TRANSPORT_MODE in the opened messages.",
+    fix="Nothing: an observation.",
     rfc=("RFC 4303 3.1",),
 )
 def mode_inferred(flow: Flow) -> Iterator[Found]:
@@ -193,9 +200,12 @@ def mode_inferred(flow: Flow) -> Iterator[Found]:
     means="AH protects packets against changes, and leaves them readable.",
     detect="IP protocol 51.",
     look_alikes={"SEC-010": "ESP without encryption"},
+    causes=("an old policy", "a policy that wants authentication only"),
+    confirm="Nothing to confirm: the contents are readable.",
     fix="Use ESP with AES-GCM.",
     swanctl="children.NAME.esp_proposals = aes256gcm16",
     ios="crypto ipsec transform-set TS esp-gcm 256",
+    libreswan="phase2=esp, esp=aes_gcm256",
     rfc=("RFC 4302", "RFC 8221 4"),
 )
 def ah_in_use(analysis: Analysis) -> Iterator[Found]:

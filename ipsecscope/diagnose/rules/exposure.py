@@ -25,10 +25,13 @@ from ipsecscope.timeline.sas import IkeSa
     title="IKEv1 is still in use",
     means="IKEv1 was withdrawn in 2023; it lacks today's algorithms and protections.",
     detect="Any IKEv1 negotiation.",
+    look_alikes={"HOST-001": "only a scanner asks with IKEv1, and no SA comes of it"},
     causes=("an old peer or configuration",),
+    confirm="Nothing to confirm: the version stands in every message.",
     fix="Migrate to IKEv2.",
     swanctl="connections.NAME.version = 2",
     ios="crypto ikev2 profile …",
+    libreswan="ikev2=yes",
     rfc=("RFC 9395",),
 )
 def ikev1_in_use(analysis: Analysis) -> Iterator[Found]:
@@ -52,9 +55,11 @@ def ikev1_in_use(analysis: Analysis) -> Iterator[Found]:
     detect="Aggressive mode with an identity in the clear, and a hash made with a pre-shared key.",
     look_alikes={"AUTH-001": "an aggressive mode that fails"},
     causes=("a group key for remote access", "a peer with a dynamic address"),
+    confirm="Nothing to confirm: the messages are in the clear.",
     fix="IKEv2, or main mode with certificates; a long random key.",
     swanctl="connections.NAME.aggressive = no",
     ios="crypto isakmp aggressive-mode disable",
+    libreswan="aggressive=no",
     rfc=("RFC 2409 5.4", "RFC 9395"),
 )
 def aggressive_mode(sa: IkeSa) -> Iterator[Found]:
@@ -91,9 +96,11 @@ def aggressive_mode(sa: IkeSa) -> Iterator[Found]:
     detect="A CREATE_CHILD_SA exchange that succeeds without a KE payload, or without room for one.",
     look_alikes={"PH2-007": "PFS on one side only: the renewal is refused"},
     causes=("PFS is switched off",),
+    confirm="IKE keys show whether the renewal has a KE payload.",
     fix="Configure a PFS group on both sides.",
     swanctl="children.NAME.esp_proposals = aes256gcm16-ecp384",
     ios="set pfs group20",
+    libreswan="pfs=yes, esp=aes_gcm256-dh20",
     rfc=("RFC 7296 1.3.3", "RFC 7296 2.12"),
 )
 def no_pfs(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -120,8 +127,10 @@ def no_pfs(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="Vendor IDs in the clear.",
     look_alikes={"HOST-001": "a scanner collects them"},
     causes=("defaults",),
+    confirm="Nothing to confirm: the Vendor IDs are in the clear.",
     fix="Switch vendor IDs off where possible.",
     swanctl="charon.send_vendor_id = no",
+    libreswan="send-vendorid=no",
     rfc=("RFC 7296 3.12",),
 )
 def version_leak(sa: IkeSa) -> Iterator[Found]:

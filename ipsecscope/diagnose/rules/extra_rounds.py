@@ -22,7 +22,11 @@ from ipsecscope.timeline.sas import IkeSa, MessageRecord
     detect="INVALID_KE_PAYLOAD, then the request again with the group it names, then an answer.",
     look_alikes={"PH1-008": "the retry never succeeds"},
     causes=("the initiator's first group is not the responder's favourite",),
+    confirm="Nothing to confirm: the retry and its answer are in the capture.",
     fix="Put that group first to save a round trip.",
+    swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384",
+    ios="crypto ikev2 proposal P / group 20 14",
+    libreswan="ike=aes_gcm256-sha2_384-dh20",
     rfc=("RFC 7296 1.2", "RFC 7296 2.7"),
 )
 def invalid_ke_retry(sa: IkeSa) -> Iterator[Found]:
@@ -36,9 +40,9 @@ def invalid_ke_retry(sa: IkeSa) -> Iterator[Found]:
         summary=f"{who(sa, 'responder')} asked for {group} ({frames([record])}); {who(sa, 'initiator')} tried again with it and "
         "was answered.",
         evidence=evidence.notify(record, NotifyType.INVALID_KE_PAYLOAD),
-        config={"swanctl": f"{hints.HINT}put {hints.group_keyword(str(group))} first in proposals"}
-        if hints.group_keyword(str(group))
-        else {},
+        config={
+            name: f"initiator, with this group first: {text}" for name, text in hints.group_config(str(group)).items()
+        },
     )
 
 
@@ -67,6 +71,9 @@ def _wanted_groups(sa: IkeSa) -> list[tuple[MessageRecord, KeyExchangeMethod]]:
     causes=("the lists of groups have nothing in common", "a fault in the responder"),
     confirm="Compare the group it asks for with the offer.",
     fix="Add the group on one side, or remove it on the other.",
+    swanctl="connections.NAME.proposals = aes256-sha256-modp2048-ecp256",
+    ios="crypto ikev2 proposal P / group 14 19",
+    libreswan="ike=aes256-sha2_256-dh14+dh19",
     rfc=("RFC 7296 1.2", "RFC 7296 2.7"),
 )
 def invalid_ke_loop(sa: IkeSa) -> Iterator[Found]:
@@ -82,19 +89,13 @@ def invalid_ke_loop(sa: IkeSa) -> Iterator[Found]:
         confidence, why = LIKELY, f"although it was given, {times(len(asked))}"
     else:
         confidence, why = POSSIBLE, "and nothing follows"
-    word = hints.group_keyword(str(group))
     yield Found(
         confidence=confidence,
         summary=f"{who(sa, 'responder')} asks for key exchange group {group} ({frames([each for each, _ in asked])}), {why}.",
         evidence=tuple(
             each for other, _ in asked[:4] for each in evidence.notify(other, NotifyType.INVALID_KE_PAYLOAD)
         ),
-        config={
-            "swanctl": f"{hints.HINT}add {word} to proposals of the initiator",
-            "ios": f"{hints.HINT}group {int(group)}",
-        }
-        if word
-        else {},
+        config={name: f"initiator, to offer it: {text}" for name, text in hints.group_config(str(group)).items()},
     )
 
 
@@ -107,6 +108,7 @@ def invalid_ke_loop(sa: IkeSa) -> Iterator[Found]:
     detect="A COOKIE notify as the only answer, then the request again with the cookie, then an answer.",
     look_alikes={"PH1-010": "the cookie is never accepted"},
     causes=("many half-open SAs", "a policy that always asks"),
+    confirm="The responder's count of half-open SAs at that time.",
     fix="Usually none.",
     swanctl="charon.cookie_threshold",
     ios="crypto ikev2 cookie-challenge 100",

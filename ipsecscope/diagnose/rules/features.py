@@ -47,7 +47,7 @@ _ORDINARY = frozenset(
     causes=("a fault in the peer's parser", "a firewall on the way that inspects IKE"),
     confirm="Switch the feature off and on again.",
     fix="Switch the feature off for this peer; update the peer or the firewall.",
-    swanctl="connections.NAME { proposals = without ke1_…; ppk_required = no; childless = never }",
+    swanctl="connections.NAME { ppk_required = no; childless = never }, and no ke1_… in its proposals",
     ios="crypto ikev2 proposal P / without pqc or ake transforms",
     rfc=("RFC 7296 2.5", "RFC 7296 3.10.1"),
 )

@@ -42,6 +42,7 @@ _NOT_HOSTILE = KE_NOTES | QUIRKS | {"internal.dissector-bug", "sk.refused", "sk.
     detect="A first message without the extras of real implementations, with a tool's set of proposals, and nothing behind the answer.",
     look_alikes={"PH1-012": "a real client that gives up"},
     causes=("reconnaissance", "an inventory of one's own"),
+    confirm="Whether this source ever completes a handshake.",
     fix="Accept only known sources; offer nothing weak.",
     swanctl="connections.NAME.remote_addrs = known addresses",
     ios="an access list of known peers on the outside interface",
@@ -100,6 +101,7 @@ def _tool_v2(record: MessageRecord) -> str | None:
     detect="Handshakes from one source to ten or more destinations within a minute.",
     look_alikes={"PH1-015": "one destination again and again"},
     causes=("reconnaissance", "a monitoring system"),
+    confirm="The reputation of the source.",
     fix="Filter the source.",
     rfc=("RFC 7296 2.6",),
 )
@@ -205,7 +207,10 @@ def _densest(records: list[MessageRecord]) -> list[MessageRecord]:
     detect="The first IKEv1 answer is repeated although the initiator stays silent.",
     look_alikes={"PH1-011": "the initiator repeats its request as well"},
     causes=("a responder that retransmits its first answer",),
+    confirm="The responder's count of half-open SAs.",
     fix="Update; filter by source.",
+    swanctl="charon.retransmit_tries; current releases no longer repeat to strangers",
+    ios="crypto call admission limit ike in-negotiation-sa 100",
     rfc=("VU#419128",),
 )
 def amplification(sa: IkeSa) -> Iterator[Found]:
@@ -235,9 +240,11 @@ def amplification(sa: IkeSa) -> Iterator[Found]:
     detect="Hundreds of handshakes to one host at a high rate, of which almost none completes.",
     look_alikes={"PH1-009": "many clients that reconnect after an outage: most of them complete"},
     causes=("an attack", "a misconfigured client fleet"),
+    confirm="The responder's count of half-open SAs and its CPU load.",
     fix="Cookies and limits for half-open SAs.",
     swanctl="charon { cookie_threshold = 10; block_threshold = 5; init_limit_half_open = 100 }",
     ios="crypto ikev2 cookie-challenge 50; crypto ikev2 limit max-in-negotation-sa …",
+    libreswan="config setup: ddos-mode=busy",
     rfc=("RFC 7296 2.6", "RFC 8019"),
     headline=True,
 )
@@ -271,6 +278,7 @@ def half_open_flood(analysis: Analysis, view: View) -> Iterator[Found]:
     detect="An error notify and a valid answer to the same IKE_SA_INIT request, or two answers with different SPIs.",
     look_alikes={"PH1-007": "INVALID_KE_PAYLOAD and the answer to the second try"},
     causes=("an attacker on the way", "two machines with one address"),
+    confirm="A capture at the responder: which of the two answers did it send?",
     fix="An initiator should wait a while before it believes an unprotected error.",
     rfc=("RFC 7296 2.21.1", "RFC 7296 2.4"),
 )
@@ -306,6 +314,7 @@ def contradiction(sa: IkeSa) -> Iterator[Found]:
     detect="Values that RFC 6989 tells receivers to refuse; sizes that no value of the group has.",
     look_alikes={"CAP-001": "a packet cut by the capture"},
     causes=("an attack", "a faulty implementation"),
+    confirm="Recompute the value's checks (RFC 6989); the sender's log.",
     fix="Update; receivers must refuse such values.",
     rfc=("RFC 6989 2",),
 )
@@ -369,6 +378,8 @@ def malformed(analysis: Analysis, view: View) -> Iterator[Found]:
     detect="Messages on these ports without a readable IKE header.",
     look_alikes={"NAT-011": "IKE without its marker", "CAP-001": "cut packets"},
     causes=("another VPN or protocol on the same port", "damaged packets"),
+    confirm="The process that owns the port on both ends.",
+    fix="Nothing for IPsec; move the other service to another port.",
     rfc=("RFC 3948 2",),
 )
 def foreign_protocol(analysis: Analysis) -> Iterator[Found]:

@@ -125,7 +125,9 @@ def _matches(one: dict[str, list[str]], other: dict[str, list[str]], suite: Suit
     detect="The network overlay id of one side only, or different ones.",
     look_alikes={"PH1-005": "no connection at all for this peer"},
     causes=("network-id configured on one side only",),
+    confirm="On the FortiGate: diag debug app ike -1.",
     fix="Set the same network-id on both sides, or none.",
+    swanctl="strongSwan has no network id: switch it off on the FortiGate",
     rfc=("FortiOS: network-overlay",),
 )
 def fortinet_network_id(sa: IkeSa) -> Iterator[Found]:
@@ -155,8 +157,10 @@ def fortinet_network_id(sa: IkeSa) -> Iterator[Found]:
     detect="Combined mode ciphers beside integrity algorithms, missing or needless key lengths, wrong numbering.",
     look_alikes={"PH1-004": "a correct proposal that does not match"},
     causes=("a fault in the sender",),
+    confirm="The sender's proposals, one by one ('ipsecscope dissect FILE --frame N').",
     fix="Configure clean suites: combined mode ciphers in proposals of their own.",
-    swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384, aes256-sha256-ecp256",
+    swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384,aes256-sha256-ecp256",
+    ios="crypto ikev2 proposal A / encryption aes-gcm-256 / prf sha384 / group 20; a second proposal for aes-cbc",
     rfc=("RFC 7296 3.3", "RFC 5282 8"),
 )
 def encoding_quirk(analysis: Analysis, view: View) -> Iterator[Found]:
@@ -184,9 +188,11 @@ def encoding_quirk(analysis: Analysis, view: View) -> Iterator[Found]:
     detect="An answer to a request whose source is not the request's destination.",
     look_alikes={"HOST-007": "both answers arrive: a race"},
     causes=("a cluster or several uplinks", "another VRF or interface for the way back"),
+    confirm="The responder's routing table and addresses.",
     fix="Answer from the address that was asked.",
     swanctl="connections.NAME.local_addrs = ADDRESS",
     ios="crypto map M local-address Loopback0",
+    libreswan="left=ADDRESS",
     rfc=("RFC 7296 2.11",),
 )
 def reply_from_elsewhere(sa: IkeSa) -> Iterator[Found]:

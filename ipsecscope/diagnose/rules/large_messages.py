@@ -51,6 +51,7 @@ from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role
     fix="Use IKE fragmentation (RFC 7383) on both sides; send smaller certificates.",
     swanctl="connections.NAME.fragmentation = yes; charon.fragment_size = 1280",
     ios="crypto ikev2 fragmentation mtu 1280",
+    libreswan="fragmentation=yes",
     rfc=("RFC 7383 1", "RFC 7296 2"),
 )
 def ike_ip_fragments_lost(sa: IkeSa) -> Iterator[Found]:
@@ -182,9 +183,11 @@ def ike_intermediate_stall(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="IKEV2_FRAGMENTATION_SUPPORTED from one side only.",
     look_alikes={"NET-003": "such a message was sent and lost"},
     causes=("the feature is switched off", "old software"),
+    confirm="Whether both sides announce IKEV2_FRAGMENTATION_SUPPORTED in IKE_SA_INIT.",
     fix="Switch it on on both sides.",
     swanctl="connections.NAME.fragmentation = yes",
     ios="crypto ikev2 fragmentation",
+    libreswan="fragmentation=yes",
     rfc=("RFC 7383 2.3",),
 )
 def ike_fragmentation_one_sided(sa: IkeSa) -> Iterator[Found]:

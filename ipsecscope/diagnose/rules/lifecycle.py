@@ -104,6 +104,7 @@ def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
     fix="DPD on both sides with a short delay; INITIAL_CONTACT.",
     swanctl="connections.NAME { dpd_delay = 10s }; children.NAME.dpd_action = restart",
     ios="crypto isakmp invalid-spi-recovery; crypto ikev2 dpd 10 3 periodic",
+    libreswan="dpddelay=10, dpdtimeout=30, dpdaction=restart",
     rfc=("RFC 7296 2.4", "RFC 3706", "RFC 6290"),
 )
 def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -153,6 +154,7 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
     fix="Shorten dead peer detection, so that the tunnel is rebuilt sooner.",
     swanctl="connections.NAME.dpd_delay = 10s; charon.retransmit_tries = 3",
     ios="crypto ikev2 dpd 10 3 periodic",
+    libreswan="dpddelay=10, dpdtimeout=30",
     rfc=("RFC 7296 2.4", "RFC 3706"),
     suppressed_by=("LIFE-010", "LIFE-007", "CAP-002"),
 )
@@ -189,7 +191,9 @@ def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
     ),
     confirm="The peer's control plane counters.",
     fix="DPD on demand and longer timers; protect IKE in the control plane policy.",
+    swanctl="connections.NAME { dpd_delay = 30s; dpd_timeout = 150s }, the second for IKEv1 only",
     ios="crypto ikev2 dpd 30 5 on-demand",
+    libreswan="dpddelay=30, dpdtimeout=120",
     rfc=("RFC 7296 2.4",),
 )
 def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -220,6 +224,8 @@ def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
         "AUTH-005": "at once behind the negotiation: a refusal",
     },
     causes=("an operator", "a lifetime", "an idle timeout"),
+    confirm="The log of the side that sent the Delete.",
+    fix="Nothing, when it was meant; otherwise ask who or what closed it.",
     rfc=("RFC 7296 1.4.1",),
     suppressed_by=("AUTH-005", "LIFE-005", "AUTH-010"),
 )
@@ -250,8 +256,10 @@ def orderly_delete(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="An IKE SA that is closed, and a new handshake between the same hosts within seconds.",
     look_alikes={"LIFE-010": "the old SA was never closed", "LIFE-008": "no new handshake"},
     causes=("reauthentication instead of rekeying", "an operator"),
+    confirm="Whether one side is configured to reauthenticate instead of renewing keys.",
     fix="Renew the keys without reauthentication, or make before break.",
     swanctl="connections.NAME { reauth_time = 0; rekey_time = 4h }; charon.make_before_break = yes",
+    libreswan="reauth=no",
     rfc=("RFC 7296 2.8.3", "RFC 4478"),
 )
 def reauthentication(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -285,8 +293,11 @@ def reauthentication(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="CREATE_CHILD_SA requests of both sides that cross each other.",
     look_alikes={"LIFE-002": "one of them is refused"},
     causes=("equal lifetimes on both sides without random spread",),
+    confirm="The log of the side that deletes one of the two new SAs.",
     fix="Different lifetimes, or a random spread.",
     swanctl="children.NAME.rand_time = 6m",
+    ios="crypto ipsec security-association lifetime seconds 3500 here, 3600 on the peer",
+    libreswan="rekeymargin=9m, rekeyfuzz=100%",
     rfc=("RFC 7296 2.8.1", "RFC 7296 2.25"),
 )
 def rekey_collision(sa: IkeSa) -> Iterator[Found]:
@@ -314,6 +325,10 @@ def rekey_collision(sa: IkeSa) -> Iterator[Found]:
     detect="One gap of a thousand sequence numbers or more that is never filled.",
     look_alikes={"NET-010": "loss: gaps are small and many"},
     causes=("a takeover in a cluster", "a long interruption of the capture"),
+    confirm="The cluster's log at this time.",
+    fix="Nothing, when the cluster took over as planned.",
+    swanctl="charon.plugins.ha",
+    ios="redundancy inter-device",
     rfc=("RFC 6311",),
 )
 def ha_failover(flow: Flow) -> Iterator[Found]:
@@ -342,6 +357,7 @@ def ha_failover(flow: Flow) -> Iterator[Found]:
         "a rekey that fails each time",
         "two tunnels that evict each other",
     ),
+    confirm="A timer of either side, or of a device between them, that equals the period.",
     fix="Find the timer that matches the period.",
     rfc=("RFC 7296 2.4",),
     headline=False,
@@ -377,6 +393,7 @@ def flapping(analysis: Analysis, view: View) -> Iterator[Found]:
     detect="INVALID_MESSAGE_ID, or two different requests with the same message id.",
     look_alikes={"CAP-004": "messages that the recorder missed"},
     causes=("a cluster takeover without synchronisation", "a fault in an implementation"),
+    confirm="The message ids in both logs; a cluster's takeover at that time.",
     fix="Build the SA anew.",
     rfc=("RFC 7296 2.2", "RFC 7296 2.3", "RFC 6311"),
 )
@@ -409,6 +426,12 @@ def message_id_desync(sa: IkeSa) -> Iterator[Found]:
     means="IKEv1 announces how long its SA may live; both sides should agree.",
     detect="The life attributes of the chosen transform.",
     look_alikes={"LIFE-009": "a timeout for want of traffic"},
+    causes=("the policy of the side that chose",),
+    confirm="Nothing to confirm: it stands in the clear.",
+    fix="Nothing, unless keys are renewed too often or too rarely; a lifetime in kilobytes renews often at a high rate.",
+    swanctl="children.NAME.rekey_bytes = 0",
+    ios="crypto ipsec security-association lifetime kilobytes disable",
+    libreswan="ikelifetime=8h, salifetime=8h",
     rfc=("RFC 2409 A",),
 )
 def lifetime_facts(sa: IkeSa) -> Iterator[Found]:

@@ -57,6 +57,8 @@ def _nat(sa: IkeSa, role: Role) -> Iterator[Found]:
     detect="NAT detection hashes that do not fit the initiator's address and port.",
     look_alikes={"NAT-003": "forced encapsulation", "CAP-008": "a rewritten capture: both ends do not fit"},
     causes=("a router or a provider's NAT",),
+    confirm="The address on the initiator's own interface.",
+    fix="Nothing: this is normal. UDP 4500 must pass, and keepalives keep the mapping open.",
     rfc=("RFC 7296 2.23", "RFC 3947 3.2"),
     suppressed_by=("NAT-003",),
 )
@@ -74,9 +76,11 @@ def nat_at_initiator(sa: IkeSa) -> Iterator[Found]:
     detect="NAT detection hashes that do not fit the responder's address and port.",
     look_alikes={"NAT-003": "forced encapsulation", "CAP-008": "a rewritten capture"},
     causes=("a cloud server with a public address of its provider", "a home router"),
+    confirm="The address on the responder's own interface.",
     fix="Set identities explicitly: the responder's own address is not the one that is dialled.",
     swanctl="local { id = B }",
     ios="crypto ikev2 profile P / identity local …",
+    libreswan="leftid=THE NAME OR ADDRESS THAT IS DIALLED",
     rfc=("RFC 7296 2.23", "RFC 3947 3.2"),
     suppressed_by=("NAT-003",),
 )
@@ -94,8 +98,10 @@ def nat_at_responder(sa: IkeSa) -> Iterator[Found]:
     detect="A detection hash over port 0 or random octets, or one that cannot be true because the packet was never translated.",
     look_alikes={"NAT-001": "a real NAT: the hash fits a private address"},
     causes=("encap = yes (strongSwan), encapsulation = yes (libreswan), forced NAT-T",),
+    confirm="The sender's configuration: forced UDP encapsulation.",
     fix="None needed; without it ESP saves 8 octets where protocol 50 passes.",
     swanctl="connections.NAME.encap = no",
+    libreswan="encapsulation=auto",
     rfc=("RFC 7296 2.23", "RFC 3948"),
 )
 def forced_encapsulation(sa: IkeSa) -> Iterator[Found]:
@@ -121,8 +127,11 @@ def forced_encapsulation(sa: IkeSa) -> Iterator[Found]:
     detect="NAT traversal announced by one side only.",
     look_alikes={"NAT-008": "an IPsec passthrough in the NAT"},
     causes=("NAT traversal is switched off", "an old device"),
+    confirm="The Vendor IDs of both sides: RFC 3947 or one of its drafts.",
     fix="Switch NAT traversal on.",
+    swanctl="nothing to set: strongSwan always offers NAT traversal, so it is the other side's setting",
     ios="crypto ipsec nat-transparency udp-encapsulation",
+    libreswan="nat-ikev1-method=both",
     rfc=("RFC 3947 3.1", "RFC 7296 2.23"),
 )
 def nat_t_unsupported(sa: IkeSa) -> Iterator[Found]:
@@ -202,6 +211,7 @@ def _announced(sa: IkeSa, after_ns: int) -> list[MessageRecord]:
     fix="Send NAT keepalives more often than half of the NAT's timeout, or DPD from the inside.",
     swanctl="charon.keep_alive = 20s",
     ios="crypto ikev2 nat keepalive 20",
+    libreswan="nat-keepalive=yes; config setup: keep-alive=20s",
     rfc=("RFC 3948 4", "RFC 7296 2.23"),
 )
 def nat_mapping_expired(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -235,8 +245,10 @@ def nat_mapping_expired(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="One SPI from several places.",
     look_alikes={"NAT-006": "a new port of the same address after a pause"},
     causes=("a change of network", "a restarted NAT"),
+    confirm="The NAT device's log, or a capture behind it.",
     fix="Enable MOBIKE on both sides.",
     swanctl="connections.NAME.mobike = yes",
+    libreswan="mobike=yes",
     rfc=("RFC 4555 3.5", "RFC 7296 2.23"),
     suppressed_by=("NAT-006",),
 )
@@ -270,6 +282,7 @@ def endpoint_moved(sa: IkeSa, view: View) -> Iterator[Found]:
     fix="Update, or force encapsulation.",
     swanctl="connections.NAME.encap = yes",
     ios="crypto ipsec nat-transparency udp-encapsulation",
+    libreswan="encapsulation=yes",
     rfc=("RFC 3948 3", "RFC 7296 2.23"),
     suppressed_by=("NAT-003", "CAP-008"),
 )
@@ -303,7 +316,10 @@ def raw_esp_despite_nat(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="An IKE message with a known SPI on port 4500 without the marker, or with the marker on port 500.",
     look_alikes={"HOST-010": "another protocol uses port 4500"},
     causes=("a custom port", "a faulty client"),
+    confirm="The ports that both configurations name.",
     fix="Use 500 and 4500 as they are meant, or the same custom port with the marker.",
+    swanctl="connections.NAME { local_port = 500; remote_port = 500 }, or a custom port on both sides",
+    libreswan="rightikeport=4500",
     rfc=("RFC 3948 2.2", "RFC 7296 2.23"),
 )
 def encap_format_error(sa: IkeSa) -> Iterator[Found]:

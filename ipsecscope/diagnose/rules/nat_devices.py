@@ -107,6 +107,8 @@ class _Search:
         "NAT-003": "the hash was made up: no address fits",
         "CAP-008": "addresses were rewritten in the file: the true ones are public and are not searched for",
     },
+    causes=("not a fault: detection hashes give private addresses away to whoever tries them all",),
+    confirm="The address on the peer's own interface.",
     fix="Strip NAT detection before a capture is handed on, if inner addresses are confidential.",
     rfc=("RFC 7296 2.23", "RFC 3947 3.2"),
 )

@@ -68,6 +68,7 @@ def _request(sa: IkeSa) -> MessageRecord | None:
     fix="Configure the same version, IKEv2 where possible.",
     swanctl="connections.NAME.version = 2",
     ios="crypto map M / set ikev2-profile P",
+    libreswan="ikev2=yes",
     rfc=("RFC 7296 2.5", "RFC 9395"),
 )
 def ike_version_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -124,6 +125,9 @@ def ike_version_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     ),
     confirm="The responder's log lists what it received and what it has configured.",
     fix="Configure one complete common set on both sides.",
+    swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384,aes256-sha256-modp2048",
+    ios="crypto ikev2 proposal P / encryption aes-cbc-256 / integrity sha256 / group 14 19 20",
+    libreswan="ike=aes_gcm256-sha2_384-dh20,aes256-sha2_256-dh14",
     rfc=("RFC 7296 2.7", "RFC 7296 3.3.6"),
     suppressed_by=("PH1-005", "INTEROP-002", "INTEROP-007", "HOST-001"),
 )
@@ -134,7 +138,7 @@ def ike_no_proposal_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
         return
     offer = hints.offers_of(sa, "initiator")
     mine = hints.offered(offer)
-    theirs, source = _own_offer(sa, view)
+    theirs, source, source_request = _own_offer(sa, view)
     different = hints.differences(mine, theirs) if theirs else []
     confidence = _proposal_confidence(mine, different, offers=len(offer))
     said = f" It offered {hints.offer_text(offer)}." if offer else ""
@@ -148,25 +152,28 @@ def ike_no_proposal_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
         summary=f"{who(sa, 'responder')} refused all algorithms that {who(sa, 'initiator')} offered for IKE "
         f"(NO_PROPOSAL_CHOSEN, {frames(refused)}).{said}",
         evidence=(*(each for record in refused[:3] for each in evidence.errors(record)), *shown),
-        config={
-            name: text
-            for name, text in (
-                ("swanctl", hints.swanctl_proposal(offer, "responder: proposals")),
-                ("ios", hints.ios_proposal(offer)),
-            )
-            if text
-        },
+        config=_common_set(request, source_request),
     )
 
 
-def _own_offer(sa: IkeSa, view: View) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
-    """What the responder offers or accepts where it is seen to: its own request, or its choice for another."""
+def _own_offer(sa: IkeSa, view: View) -> tuple[dict[str, list[str]], list[dict[str, object]], MessageRecord | None]:
+    """What the responder offers itself where it is seen to, with the message."""
     for each in view.by_responder.get(sa.initiator.address, [])[:MAX_COMPARED]:
         if each.initiator.address == sa.responder.address and each.version == sa.version:
             offer = hints.offers_of(each, "initiator")
             if offer:
-                return hints.offered(offer), offer
-    return {}, []
+                return hints.offered(offer), offer, _request(each)
+    return {}, [], None
+
+
+def _common_set(mine: MessageRecord | None, theirs: MessageRecord | None) -> dict[str, str]:
+    """Either side can take over the other's proposal: the initiator's is seen, the responder's sometimes."""
+    found = hints.ike_config([mine] if mine is not None else [], "responder, to accept what is offered")
+    other = hints.ike_config([theirs] if theirs is not None else [], "initiator, to offer what the responder uses")
+    return {
+        name: "; or ".join(each[name] for each in (found, other) if name in each)
+        for name in dict.fromkeys([*found, *other])
+    }
 
 
 def _proposal_confidence(mine: dict[str, list[str]], different: list[str], *, offers: int) -> Confidence:
@@ -193,6 +200,7 @@ def _proposal_confidence(mine: dict[str, list[str]], different: list[str], *, of
     fix="Correct the remote address, or accept any address and decide by identity.",
     swanctl="connections.NAME.remote_addrs = ADDRESS or %any",
     ios="crypto ikev2 profile P / match identity remote address ADDRESS",
+    libreswan="right=%any",
     rfc=("RFC 7296 2.7",),
 )
 def no_config_for_peer(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -247,6 +255,7 @@ def _contains(offer: dict[str, list[str]], suite: Suite) -> bool:
     fix="Make encryption, hash, group and authentication method the same, or use the same IKE version.",
     swanctl="version = 1; proposals = aes256-sha256-modp2048",
     ios="crypto isakmp policy 10 / encr aes 256 / hash sha256 / authentication pre-share / group 14",
+    libreswan="ikev2=no, ike=aes256-sha2_256-dh14",
     rfc=("RFC 2409 5", "RFC 2408 3.14.1"),
     suppressed_by=("INTEROP-002", "HOST-001"),
 )
@@ -268,6 +277,7 @@ def v1_phase1_no_proposal(sa: IkeSa) -> Iterator[Found]:
             *(each for record in wanted[:3] for each in evidence.errors(record)),
             *evidence.payloads(request, ikev1.SecurityAssociation),
         ),
+        config=hints.ike_config([request], "responder, to accept what is offered"),
     )
 
 

@@ -94,6 +94,7 @@ def _places(flow: Flow, seen: Ciphertext) -> tuple[Evidence, ...]:
     fix="Keep the anti-replay check on.",
     swanctl="children.NAME.replay_window = 32 or more",
     ios="crypto ipsec security-association replay window-size 64",
+    libreswan="replay-window=32 or more",
     rfc=("RFC 4303 3.4.3",),
     suppressed_by=("CAP-005",),
 )
@@ -125,8 +126,11 @@ def replayed_packets(flow: Flow) -> Iterator[Found]:
     detect="A sequence number beyond nine tenths of 2^32.",
     look_alikes={"ESP-001": "a counter that starts again"},
     causes=("a long lifetime at a high rate without extended sequence numbers",),
+    confirm="The negotiated transform: with or without extended sequence numbers.",
     fix="Negotiate extended sequence numbers, or rekey by packets.",
     swanctl="children.NAME { esp_proposals = aes256gcm16-esn-noesn; rekey_packets = … }",
+    ios="crypto ipsec security-association lifetime kilobytes …, smaller; extended sequence numbers depend on the platform",
+    libreswan="esn=yes",
     rfc=("RFC 4303 2.2.1", "RFC 4303 3.3.3"),
 )
 def seq_near_wrap(flow: Flow, view: View) -> Iterator[Found]:

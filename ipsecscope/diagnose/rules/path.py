@@ -35,6 +35,7 @@ WINDOWS = (32, 64, 128, 1024)
     fix="Clamp the TCP MSS or lower the tunnel's MTU; let ICMP 'packet too big' pass.",
     swanctl="charon.plugins.kernel-netlink.mss = 1360; nft … tcp option maxseg size set 1360",
     ios="ip tcp adjust-mss 1360; crypto ipsec df-bit clear",
+    libreswan="mtu=1400",
     rfc=("RFC 4301 8", "RFC 4821"),
     suppressed_by=("CAP-001", "NET-007"),
 )
@@ -119,6 +120,7 @@ def path_loss(flow: Flow) -> Iterator[Found]:
     fix="Enlarge the anti-replay window.",
     swanctl="children.NAME.replay_window = 1024",
     ios="crypto ipsec security-association replay window-size 1024",
+    libreswan="replay-window=1024",
     rfc=("RFC 4303 3.4.3",),
 )
 def reordering(flow: Flow) -> Iterator[Found]:
@@ -143,9 +145,11 @@ def reordering(flow: Flow) -> Iterator[Found]:
     detect="ESP packets larger than one Ethernet frame carries, put together from IP fragments.",
     look_alikes={"CAP-006": "the recording host joined packets"},
     causes=("the tunnel's MTU is not set", "no MSS clamping"),
+    confirm="A capture in front of the gateway: whole packets there, fragments here.",
     fix="Fragment before encryption, or clamp the MSS.",
     swanctl="mtu 1400 on the tunnel interface",
     ios="crypto ipsec fragmentation before-encryption; ip tcp adjust-mss 1360",
+    libreswan="mtu=1400",
     rfc=("RFC 4301 8", "RFC 4303 3.3.4"),
     suppressed_by=("CAP-006",),
 )
@@ -168,8 +172,13 @@ def esp_ip_fragmented(flow: Flow) -> Iterator[Found]:
     title="IKE and ESP travel in TCP",
     means="UDP was not usable, so the tunnel is carried in a TCP connection, which is slower when packets are lost.",
     detect="IKE in a TCP stream (RFC 9329).",
+    look_alikes={"NET-006": "UDP 500 passes and ESP does not"},
     causes=("UDP is blocked",),
+    confirm="The client's configuration: IKE over TCP.",
     fix="Permit UDP 500 and 4500.",
+    swanctl="strongSwan has no IKE over TCP: UDP 500 and 4500 must pass",
+    ios="permit udp any host OUTSIDE eq 500 / permit udp any host OUTSIDE eq 4500",
+    libreswan="enable-tcp=fallback, tcp-remoteport=4500",
     rfc=("RFC 9329 1", "RFC 9329 9"),
 )
 def tcp_encapsulation(sa: IkeSa) -> Iterator[Found]:

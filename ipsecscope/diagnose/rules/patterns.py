@@ -25,6 +25,10 @@ CONSTANT = 1000  # packets of one length before padding to a constant size is su
     detect="A thousand packets or more of one length.",
     look_alikes={"ESP-011": "a single voice call or a ping"},
     causes=("IP-TFS or traffic flow padding", "one application with packets of one size"),
+    confirm="The sender's configuration: traffic flow confidentiality or IP-TFS.",
+    fix="Nothing, when it is meant; otherwise switch padding off to save bandwidth.",
+    swanctl="children.NAME.tfc_padding = 0",
+    libreswan="tfc=0, iptfs=no",
     rfc=("RFC 9347", "RFC 4303 2.7"),
 )
 def constant_length(flow: Flow) -> Iterator[Found]:
@@ -73,6 +77,7 @@ ACK_SIZE, ACK_SHARE = 160, (0.25, 1.1)
     means="Sizes and times of encrypted packets stay visible. Some kinds of traffic have a pattern of their own.",
     detect="Packets of one size at one pace; or one direction full of large packets and the other of small ones.",
     look_alikes={"ESP-012": "all packets are padded to one size on purpose: sizes and pace tell nothing"},
+    causes=("not a fault: sizes and pauses of packets show through the encryption",),
     confirm="Keys for this capture, or a capture on the inside.",
     fix="To hide such patterns, pad the traffic (TFC) or send it at a constant rate (IP-TFS).",
     swanctl="children.NAME.tfc_padding = mtu",

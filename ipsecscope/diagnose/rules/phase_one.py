@@ -115,6 +115,7 @@ def reads_complaint(stop: Stop, view: View) -> bool | None:
     fix="Set the same key on both sides, for the address that the responder sees.",
     swanctl="secrets { ike-NAME { id = PEER; secret = … } }",
     ios="crypto isakmp key KEY address ADDRESS",
+    libreswan='ipsec.secrets: LOCAL PEER : PSK "…"',
     rfc=("RFC 2409 5.4", "RFC 2409 5"),
     suppressed_by=("NET-003",),
 )
@@ -176,6 +177,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     fix="Set the identity of both sides explicitly.",
     swanctl="local { id = A } remote { id = B }",
     ios="crypto isakmp identity hostname / match identity …",
+    libreswan="leftid=A, rightid=B",
     rfc=("RFC 2409 5.4", "RFC 7296 2.21.2", "RFC 7296 3.5"),
     suppressed_by=("AUTH-001",),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecscope.diagnose import evidence, sizes
+from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
 from ipsecscope.diagnose.view import (
     View,
@@ -47,6 +47,7 @@ REACTION_NS = 3 * NANOSECONDS // 2  # a refusal of quick mode comes within this 
     fix="Make transform set, PFS group and networks agree.",
     swanctl="children.NAME { esp_proposals = aes256-sha256-modp2048; local_ts = OWN; remote_ts = THEIRS }",
     ios="crypto map M 10 / set transform-set TS / set pfs group14 / match address VPN (mirror image)",
+    libreswan="esp=aes256-sha2_256-dh14, pfs=yes, leftsubnet=OWN, rightsubnet=THEIRS",
     rfc=("RFC 2409 5.5", "RFC 2408 3.14.1"),
     suppressed_by=("PH2-004",),
 )
@@ -76,6 +77,7 @@ def v1_qm_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
             evidence=(*evidence.errors(complaint), *evidence.messages((*exchange.request, complaint))),
             equation=None if inner is None or error is not None else inner.equation,
             causes=(*causes, *_V1_CAUSES) if causes else (),
+            config=hints.esp_config(exchange.request, "responder, to accept what is offered"),
         )
         return
 
@@ -136,9 +138,11 @@ _V1_GROUPS = (
         "0.0.0.0/0 against a subnet",
         "addresses translated before encryption",
     ),
+    confirm="The responder's log: proxy identities not supported, or no connection for these networks.",
     fix="Mirror the ACLs.",
     swanctl="children.NAME { local_ts = OWN; remote_ts = THEIRS }",
     ios="ip access-list extended VPN / permit ip OWN THEIRS, mirrored on the peer",
+    libreswan="leftsubnet=OWN, rightsubnet=THEIRS, the mirror image of the peer's",
     rfc=("RFC 2409 5.5", "RFC 2408 3.14.1"),
 )
 def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
@@ -147,12 +151,8 @@ def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
         complaint = complaint_about(sa, exchange)
         if sa.version != 1 or complaint is None or error_of([complaint]) != IsakmpNotifyType.INVALID_ID_INFORMATION:
             continue
-        asked = [
-            each.summary()
-            for r in exchange.request
-            for p in r.payloads
-            if isinstance(each := p.body, ikev1.Identification)
-        ]
+        named = [each for r in exchange.request for p in r.payloads if isinstance(each := p.body, ikev1.Identification)]
+        asked = [each.summary() for each in named]
         yield Found(
             confidence=CERTAIN,
             summary=f"{complaint.datagram.src} has no tunnel for the networks that {complaint.datagram.dst} asked for "
@@ -160,6 +160,11 @@ def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
             evidence=(
                 *evidence.errors(complaint),
                 *(each for r in exchange.request for each in evidence.payloads(r, ikev1.Identification)),
+            ),
+            config=hints.selector_config(
+                [each.value for each in named[1:2]],
+                [each.value for each in named[:1]],
+                "responder, to mirror the request",
             ),
         )
         return

@@ -232,6 +232,7 @@ def _v1_messages(records: tuple[MessageRecord, ...]) -> list[MessageRecord]:
         "HOST-001": "a scanner that never repeats",
     },
     causes=("unlimited keying tries with a permanent fault",),
+    confirm="The finding of each single attempt; the initiator's log counts its tries.",
     fix="Mend the stage where it ends each time; the number of attempts is the evidence.",
     swanctl="connections.NAME.keyingtries, charon.retransmit_tries",
     rfc=("RFC 7296 2.4",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecscope.diagnose import evidence, sizes
+from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, Found, rule
 from ipsecscope.diagnose.view import (
     View,
@@ -90,6 +90,7 @@ def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | N
     fix="Configure the same PFS group on both sides.",
     swanctl="children.NAME.esp_proposals = aes256gcm16-ecp384",
     ios="crypto map M 10 / set pfs group20",
+    libreswan="pfs=yes, esp=aes_gcm256-dh20",
     rfc=("RFC 7296 1.3.3", "RFC 7296 2.17"),
 )
 def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -119,6 +120,7 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
                 *evidence.messages(exchange.records),
             ),
             equation=None if inner is None or error is not None else inner.equation,
+            config=hints.esp_config(exchange.request, "responder, to accept what is asked for"),
         )
         return
 

@@ -23,6 +23,7 @@ from ipsecscope.timeline.sas import MessageRecord
     detect="The same nonce or key exchange value in different negotiations, or a nonce below the minimum.",
     look_alikes={"PH1-009": "a repeated request with a cookie is the same negotiation"},
     causes=("key exchange values kept for reuse", "a copied virtual machine", "a device without entropy"),
+    confirm="Compare the octets of both messages.",
     fix="Update the firmware; switch reuse off.",
     rfc=("RFC 7296 2.10", "RFC 7296 2.12"),
 )

@@ -66,9 +66,11 @@ def weakness(value: CodePoint | None, *, esp: bool = False) -> Severity | None:
     detect="The chosen group's status in RFC 8247.",
     look_alikes={"SEC-006": "offered only"},
     causes=("old defaults",),
+    confirm="Nothing to confirm: the choice stands in the clear.",
     fix="Use ECP-256 or larger, X25519, or MODP-3072.",
     swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384",
     ios="group 20 19 15",
+    libreswan="ike=aes_gcm256-sha2_384-dh20",
     rfc=("RFC 8247 2.4",),
 )
 def weak_dh_chosen(sa: IkeSa) -> Iterator[Found]:
@@ -103,9 +105,11 @@ def _weak_ciphers(suite: Suite | None, *, esp: bool) -> tuple[str, Severity] | N
     detect="The chosen cipher's status in RFC 8247 (IKE) and RFC 8221 (ESP).",
     look_alikes={"SEC-006": "offered only"},
     causes=("an old peer",),
+    confirm="Nothing to confirm: the choice stands in the clear, or was read with keys.",
     fix="Use AES-GCM.",
     swanctl="children.NAME.esp_proposals = aes256gcm16",
     ios="crypto ipsec transform-set TS esp-gcm 256",
+    libreswan="esp=aes_gcm256",
     rfc=("RFC 8247 2.1", "RFC 8221 5"),
 )
 def weak_cipher_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -141,9 +145,11 @@ def weak_cipher_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
     detect="The status of the chosen PRF and integrity algorithm in RFC 8247.",
     look_alikes={"SEC-006": "offered only"},
     causes=("an old peer",),
+    confirm="Nothing to confirm: the choice stands in the clear.",
     fix="SHA-256 or better, or AES-GCM.",
-    swanctl="connections.NAME.proposals = aes256-sha256-…",
+    swanctl="connections.NAME.proposals = aes256-sha256-ecp256",
     ios="integrity sha384",
+    libreswan="ike=aes256-sha2_256-dh14",
     rfc=("RFC 8247 2.2", "RFC 8247 2.3"),
 )
 def weak_integrity(sa: IkeSa) -> Iterator[Found]:
@@ -176,9 +182,11 @@ def weak_integrity(sa: IkeSa) -> Iterator[Found]:
     detect="Offered algorithms whose status is weak, beside those chosen.",
     look_alikes={"SEC-003": "a weak group that was chosen", "SEC-004": "a weak cipher that was chosen"},
     causes=("default proposals",),
+    confirm="Nothing to confirm: the offer stands in the clear.",
     fix="Offer only what you would accept.",
     swanctl="explicit proposals, without 'default'",
     ios="no crypto isakmp default policy",
+    libreswan="ike=aes_gcm256-sha2_384-dh20, and nothing else",
     rfc=("RFC 8247 2",),
 )
 def weak_offer_tail(sa: IkeSa) -> Iterator[Found]:
@@ -207,9 +215,11 @@ def weak_offer_tail(sa: IkeSa) -> Iterator[Found]:
     detect="No ML-KEM key exchange and no PPK in the negotiation.",
     look_alikes={"PH1-014": "an additional key exchange was agreed on and failed"},
     causes=("not configured or not supported",),
+    confirm="Nothing to confirm: the choice stands in the clear.",
     fix="Add ML-KEM as an additional key exchange, or a PPK.",
     swanctl="connections.NAME.proposals = aes256gcm16-prfsha384-ecp384-ke1_mlkem1024",
     ios="ppk manual id …",
+    libreswan="ppk=insist, ppk-ids=ID",
     rfc=("RFC 9370", "RFC 8784"),
 )
 def pq_unsafe(sa: IkeSa) -> Iterator[Found]:
@@ -236,9 +246,11 @@ def pq_unsafe(sa: IkeSa) -> Iterator[Found]:
     detect="The negotiated transforms of a Child SA that was read.",
     look_alikes={"SEC-015": "AH"},
     causes=("a test profile left in place", "a policy that wants authentication only"),
+    confirm="The packets themselves: their contents are readable.",
     fix="Use AES-GCM.",
     swanctl="children.NAME.esp_proposals = aes256gcm16",
     ios="esp-gcm 256",
+    libreswan="esp=aes_gcm256",
     rfc=("RFC 8221 4", "RFC 2410"),
 )
 def esp_null(child: ChildSa, view: View) -> Iterator[Found]:
@@ -264,8 +276,11 @@ def esp_null(child: ChildSa, view: View) -> Iterator[Found]:
     detect="The volume of an SA whose cipher has 64-bit blocks.",
     look_alikes={"SEC-004": "the cipher itself, whatever the volume"},
     causes=("a long lifetime",),
+    confirm="The receiver's byte counter of this SA.",
     fix="Use AES; renew keys by volume.",
     swanctl="children.NAME.rekey_bytes = 1000000000",
+    ios="crypto ipsec security-association lifetime kilobytes 1000000",
+    libreswan="ipsec-max-bytes=1G",
     rfc=("CVE-2016-2183",),
 )
 def sweet32(child: ChildSa, view: View) -> Iterator[Found]:
