@@ -6,7 +6,7 @@ are keys and from sizes where there are none; it says which. Judgement stays wit
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal
@@ -150,6 +150,12 @@ class View:
         start = bisect_right(sas, sa.start_ns, key=lambda each: each.start_ns)
         return sas[start : start + MAX_COMPARED]
 
+    def previous(self, sa: IkeSa) -> IkeSa | None:
+        """The IKE SA between the same hosts that began last before this one."""
+        sas = self.by_hosts.get(hosts(sa), [])
+        position = bisect_left(sas, sa.start_ns, key=lambda each: each.start_ns)
+        return sas[position - 1] if position else None
+
     def horizon(self, time_ns: int) -> int:
         """How long the capture goes on after a moment, in nanoseconds."""
         return self.last_ns - time_ns
@@ -183,7 +189,7 @@ class View:
     def inner(self, sa: IkeSa, records: Sequence[MessageRecord]) -> Inner | None:
         """The payload octets of one encrypted message of one sender."""
         envelope = self.envelope(sa)
-        if envelope is None or not records or not any(_is_encrypted(record) for record in records):
+        if envelope is None or not records or not any(record.is_encrypted for record in records):
             return None
         if sa.version == 1:
             return sizes.inner_ikev1(records[-1], envelope)
@@ -304,10 +310,6 @@ def is_informational(exchange: Exchange) -> bool:
 def is_open(record: MessageRecord) -> bool:
     """Whether the encrypted part of a message was opened."""
     return record.opening is not None and record.opening.is_open
-
-
-def _is_encrypted(record: MessageRecord) -> bool:
-    return record.encrypted or bool(record.assembled is not None and record.assembled.ciphertext)
 
 
 def error_of(records: Iterable[MessageRecord]) -> CodePoint | None:

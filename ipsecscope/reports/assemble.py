@@ -68,7 +68,7 @@ def _keys(analysis: Analysis) -> document.Keys | None:
         for sa in analysis.ike_sas
         for exchange in sa.exchanges
         for record in (*exchange.request, *exchange.response, *exchange.repeats)
-        if record.encrypted
+        if record.is_encrypted
     ]
     if not analysis.traffic and not any(record.opening is not None for record in records):
         return None
@@ -219,7 +219,7 @@ def _exchange(exchange: sas.Exchange, clock: Clock, vendors: Vendors) -> documen
         payloads=document.PayloadNames(
             request=_names(exchange.request, exchange, vendors), response=_names(exchange.response, exchange, vendors)
         ),
-        encrypted=sum(record.encrypted for record in everything),
+        encrypted=sum(record.is_encrypted for record in everything),
         opened=sum(record.opening is not None and record.opening.is_open for record in everything),
         notifies=list(dict.fromkeys(named)),
         messages=_messages(exchange, clock, vendors),
@@ -280,7 +280,7 @@ def _message(
 ) -> document.ExchangeMessage:
     best = max(records, key=lambda record: (record.assembled is not None, _opened(record), len(record.payloads)))
     refused = next((each.opening.reason for each in records if each.opening is not None and each.opening.reason), None)
-    encrypted = any(record.encrypted for record in records) or bool(best.assembled and best.assembled.ciphertext)
+    encrypted = any(record.is_encrypted for record in records)
     return document.ExchangeMessage(
         frames=[record.frame for record in records],
         sender=best.sender,

@@ -73,6 +73,11 @@ class MessageRecord(msgspec.Struct, frozen=True):
         return self.datagram.frame
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether it is an encrypted message, or the last vendor fragment of one."""
+        return self.encrypted or bool(self.assembled is not None and self.assembled.ciphertext)
+
+    @property
     def payloads(self) -> tuple[Payload, ...]:
         """Everything readable: the payloads in the clear, then those that were opened."""
         message = self.assembled or self.message

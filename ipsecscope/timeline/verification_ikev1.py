@@ -23,7 +23,7 @@ from ipsecscope.dissect.registry.isakmp import ExchangeType
 from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.ikev1_keys import Ikev1Opener
 from ipsecscope.timeline.opened import PHASE_1
-from ipsecscope.timeline.sas import MessageRecord, Role
+from ipsecscope.timeline.sas import MessageRecord, Role, other
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 from ipsecscope.timeline.verdicts import Detail, detail_of, is_for, place_of
 
@@ -123,9 +123,22 @@ class Ikev1Verifier:
             checked = self._check(record.sender, body)
         except ValueError as error:  # algorithms and sizes that the keys at hand do not go with
             checked = Checked(None, str(error))
+        if checked.verdict and not is_signature and self._is_strange_to(other(record.sender), record.sender, body.data):
+            checked = Checked(False, f"right for its sender, but {DIFFERENT}")
         if checked.verdict is not False and self.keys_differ and not is_signature:
             checked = Checked(False, f"right for its sender, but {DIFFERENT}" if checked.verdict else DIFFERENT)
         return detail_of(record, what, checked.verdict, checked.why, decides=True)
+
+    def _is_strange_to(self, receiver: Role, role: Role, given: bytes) -> bool:
+        """Whether no key that opens the receiver's own messages makes this HASH: the receiver cannot accept it."""
+        own = [key.skeyids.skeyid for key in self.state.opened_by.get(receiver, ()) if key.skeyids is not None]
+        if not own or not self._is_psk or self.state.prf is None:
+            return False
+        return not any(
+            verify_octets(expected, given).verdict
+            for skeyid in own
+            for expected in self._hashes(self.state.prf, skeyid, role)
+        )
 
     def _check(self, role: Role, body: ikev1.Hash | ikev1.Signature) -> Checked:
         if self.state.prf is None:
@@ -221,7 +234,7 @@ class Ikev1Verifier:
         opened_by = self.state.opened_by
         if opened_by.get("initiator") or not opened_by.get("responder") or not self._is_psk or self.exchanged is None:
             return
-        begins = next((each for each in phase_1 if each.encrypted), None)
+        begins = next((each for each in phase_1 if each.is_encrypted), None)
         if begins is not None and begins.sender == "initiator" and not begins.datagram.missing:
             why = f"does not open with the key of the other side: {DIFFERENT}"
             yield detail_of(begins, "HASH_I", verdict=False, why=why, decides=True)

@@ -21,7 +21,7 @@ from ipsecscope.diagnose.rule import (
     Found,
     rule,
 )
-from ipsecscope.diagnose.rules.phase_one import v1_initiator_rejects
+from ipsecscope.diagnose.rules.phase_one import v1_initiator_rejects, v1_responder_rejects
 from ipsecscope.diagnose.view import (
     Answer,
     View,
@@ -37,9 +37,10 @@ from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions.rfc7427 import SignatureHashAlgorithms
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.timeline.contents import bodies
-from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
 SOON_NS = NANOSECONDS  # a side that refuses what it was answered does so at once
+AT_ONCE_NS = NANOSECONDS // 20  # without waiting for anything: MOBIKE's news of addresses come later
 CERTIFICATE_SIZE = 700  # octets of payloads: more than identity, pre-shared key proof and proposals need
 SLOW_NS = NANOSECONDS
 CAUSES = {
@@ -101,7 +102,8 @@ def sureness_of(answer: Answer) -> Confidence:
     title="The responder refused the initiator's authentication",
     means="Both sides agreed on algorithms, then the responder rejected who the initiator is or how it proved it. "
     "The protocol does not say which check failed; the responder's log does.",
-    detect="The answer to IKE_AUTH is AUTHENTICATION_FAILED, or so short that it can only hold an error notify.",
+    detect="The answer to IKE_AUTH is AUTHENTICATION_FAILED, or so short that it can only hold an error notify; in IKEv1 "
+    "with signatures, an informational in place of the responder's own proof.",
     look_alikes={
         "PH2-001": "the answer also has room for identity and proof: authentication worked, the tunnel was refused",
         "AUTH-010": "the refusal comes after several rounds: EAP",
@@ -117,7 +119,10 @@ def sureness_of(answer: Answer) -> Confidence:
     suppressed_by=("AUTH-006",),
 )
 def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
-    """An IKE_AUTH answer that is nothing but an error."""
+    """An IKE_AUTH answer that is nothing but an error; in IKEv1 a complaint about a signature."""
+    if sa.version == 1:
+        yield from v1_responder_rejects(sa)
+        return
     answer = view.answer(sa)
     exchange = answer.exchange
     if answer.kind != "refused" or exchange is None or view.flows_of(sa):
@@ -236,7 +241,7 @@ def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="remote { id = B; cacerts = ca.pem }",
     ios="crypto pki trustpoint CA / revocation-check …; match identity remote …",
     rfc=("RFC 7296 2.21.2",),
-    suppressed_by=("AUTH-006",),
+    suppressed_by=("AUTH-006", "AUTH-001"),
 )
 def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     """Hung up at once behind a full answer."""
@@ -252,12 +257,12 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
         return
     pause = following.start_ns - exchange.stop_ns
     error = error_of(following.request)
-    if error is None and pause > SOON_NS:
+    if error is None and (pause > SOON_NS or _lives_on(sa, following)):
         return
     inner = view.inner(sa, following.request)
     said = str(error) if error is not None else "a message with room for one notify or delete only"
     yield Found(
-        confidence=CERTAIN if error is not None else LIKELY,
+        confidence=CERTAIN if error is not None else LIKELY if pause <= AT_ONCE_NS else POSSIBLE,
         summary=f"{who(sa, 'responder')} accepted {who(sa, 'initiator')} ({frames(exchange.response)}), but {who(sa, 'initiator')} "
         f"sent {said} {seconds(pause)} later ({frames(following.request)}) and never used the SA: it does not accept "
         f"{who(sa, 'responder')}.",
@@ -265,6 +270,11 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
         equation=None if inner is None or error is not None else inner.equation,
         causes=_responder_causes(sa, view, exchange.response),
     )
+
+
+def _lives_on(sa: IkeSa, closing: Exchange) -> bool:
+    """Whether the SA is still in use behind what may have closed it: then it was another message of that size."""
+    return any(each is not closing and each.start_ns > closing.stop_ns for each in sa.exchanges)
 
 
 def _responder_causes(sa: IkeSa, view: View, answer: tuple[MessageRecord, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, Found, rule
 from ipsecscope.diagnose.rules.quick_mode import complaint_about
-from ipsecscope.diagnose.rules.renewal import refused_creations
+from ipsecscope.diagnose.rules.renewal import is_renewal, refused_creations, unrecovered
 from ipsecscope.diagnose.view import (
     View,
     error_of,
@@ -89,7 +89,8 @@ def selectors_text(records: tuple[MessageRecord, ...]) -> str:
     suppressed_by=("PH2-002", "PH2-010", "PH2-011"),
 )
 def child_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refused first Child SA."""
+    """A refused first Child SA, or a refused further one that was read."""
+    yield from _refused_further(sa, view)
     exchange = _refused_first(sa, view)
     answer = view.answer(sa)
     if exchange is None or (answer.notify is not None and int(answer.notify) in _NOT_PROPOSAL):
@@ -110,6 +111,26 @@ def child_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
         causes=("the ESP algorithms differ",) if known else CLASS_CAUSES,
         config=hints.esp_config(exchange.request, "responder, to accept what is offered"),
     )
+
+
+def _refused_further(sa: IkeSa, view: View) -> Iterator[Found]:
+    """CREATE_CHILD_SA for a further tunnel, refused for its algorithms: only keys tell it from a renewal."""
+    for exchange in unrecovered(sa, view):
+        error = error_of(exchange.response)
+        if is_renewal(exchange) is not False or error is None or int(error) in _NOT_PROPOSAL:
+            continue
+        text = selectors_text(exchange.request)
+        yield Found(
+            confidence=CERTAIN,
+            summary=f"{exchange.response[0].datagram.src} refused a further tunnel for {exchange.response[0].datagram.dst} with {error} "
+            f"({frames(exchange.records)}){f': {text}' if text else ''}; the IKE SA stays up.",
+            evidence=(
+                *(each for record in exchange.response for each in evidence.errors(record)),
+                *evidence.messages(exchange.records),
+            ),
+            causes=("the ESP algorithms differ", "PFS: one side wants a key exchange for the tunnel, the other none"),
+        )
+        return
 
 
 def _refusing(sa: IkeSa, *kinds: int) -> Iterator[tuple[Exchange, MessageRecord]]:
@@ -299,7 +320,7 @@ def child_limit(sa: IkeSa) -> Iterator[Found]:
     swanctl="children.NAME.start_action = start",
     ios="show crypto map: is the access list hit? With a tunnel interface: tunnel protection ipsec profile P",
     rfc=("RFC 7296 1.2", "RFC 6023"),
-    suppressed_by=("PH2-001", "PH2-002", "PH2-003", "PH2-004", "PH2-005", "PH2-010", "AUTH-012", "AUTH-005"),
+    suppressed_by=("PH2-001", "PH2-002", "PH2-003", "PH2-004", "PH2-005", "PH2-010", "AUTH-012", "AUTH-005", "NAT-004"),
 )
 def childless(sa: IkeSa, view: View) -> Iterator[Found]:
     """Phase 1 without phase 2."""

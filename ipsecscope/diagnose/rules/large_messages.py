@@ -58,11 +58,9 @@ def ike_ip_fragments_lost(sa: IkeSa) -> Iterator[Found]:
     """Large requests without answers."""
     small_ok = any(each.response for each in sa.exchanges)
     for exchange in sa.exchanges:
-        if exchange.response or not exchange.request:
-            continue
         asked = copies(exchange, exchange.initiated_by)
         large = [each for each in asked if each.datagram.fragments > 1 or each.datagram.wire_length > 1472]
-        if not large or not small_ok or len(rounds(large)) < 2:
+        if not large or not small_ok or len(rounds(large)) < 2 or _is_answered(exchange, large[0]):
             continue
         yield Found(
             confidence=LIKELY if len(large) >= MIN_COPIES else POSSIBLE,
@@ -71,6 +69,11 @@ def ike_ip_fragments_lost(sa: IkeSa) -> Iterator[Found]:
             evidence=evidence.messages(large),
         )
         return
+
+
+def _is_answered(exchange: Exchange, asked: MessageRecord) -> bool:
+    """Whether the other side goes on behind a message: in IKEv1 an exchange has several."""
+    return any(each.sender != asked.sender and each.number > asked.number for each in exchange.records)
 
 
 @rule(
@@ -93,7 +96,7 @@ def ike_ip_fragments_lost(sa: IkeSa) -> Iterator[Found]:
 )
 def ike_fragment_missing(exchange: Exchange) -> Iterator[Found]:
     """Incomplete or unanswered sets of RFC 7383 or vendor fragments."""
-    for role, answered in ((exchange.initiated_by, bool(exchange.response)), (None, True)):
+    for role in (exchange.initiated_by, None):
         sent = [
             record
             for record in (*exchange.request, *exchange.response, *exchange.repeats)
@@ -107,7 +110,7 @@ def ike_fragment_missing(exchange: Exchange) -> Iterator[Found]:
         moments = rounds(sent)
         if missing and len(moments) > 1:
             yield _incomplete(sent, missing, total, len(moments))
-        elif role is not None and not answered and not missing and len(moments) > 1:
+        elif role is not None and not _is_answered(exchange, sent[0]) and not missing and len(moments) > 1:
             yield _unanswered(sent, moments)
 
 

@@ -6,16 +6,19 @@ import contextlib
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+import msgspec
+
 from ipsecscope.capture.clear import TUNNELS, ClearTraffic
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
 from ipsecscope.diagnose.view import View
-from ipsecscope.diagnose.words import counted, frames
+from ipsecscope.diagnose.words import NANOSECONDS, counted, frames
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import IkeSa
 
 MAX_LEAKS = 64  # pairs of hosts told one by one
 MIN_REPLIES = 3
+START_NS = 2 * NANOSECONDS  # within which both sides have installed a new SA
 INTERNAL = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 NEIGHBOURS = {4: 24, 6: 64}  # prefix length within which two hosts need no tunnel
 
@@ -82,6 +85,9 @@ class _Scene:
             return _found(each, self.first, "a tunnel without protection between the very gateways", certain=False)
         selected = self._selected(each)
         if selected is not None and not self._is_inside_view(each):
+            if self._is_early(each):
+                text = "in the moment before the tunnel was used in their direction"
+                return _mild(_found(each, selected, text, certain=True))
             return _found(each, selected, "although the traffic selectors of the tunnel cover both", certain=True)
         if not self._is_remote(each) or self._is_inside_view(each):
             return None
@@ -96,15 +102,16 @@ class _Scene:
         """Between private networks, on a link between public gateways; or just on the same link."""
         text = "beside a tunnel between the gateways"
         found = _found(each, self.first, text, certain=False)
-        if self.is_public and each.packets >= MIN_REPLIES:
+        # Where no ESP passes at all, the tunnel is unused (NET-013): nothing shows that these are meant for it.
+        if self.is_public and each.packets >= MIN_REPLIES and self.flows:
             return found
-        return Found(
-            confidence=POSSIBLE,
-            severity=MEDIUM,
-            headline=False,
-            summary=found.summary,
-            evidence=found.evidence,
-            subject=found.subject,
+        return _mild(found)
+
+    def _is_early(self, each: ClearTraffic) -> bool:
+        """Whether these few packets passed while a side was still installing the SA: ESP of both sides follows."""
+        return each.packets < MIN_REPLIES and any(
+            flow.first_ns > each.last_ns and self._back(flow) and flow.first_ns - each.first_ns < START_NS
+            for flow in self.flows
         )
 
     def _selected(self, each: ClearTraffic) -> IkeSa | None:
@@ -163,6 +170,11 @@ def _found(each: ClearTraffic, sa: IkeSa, beside: str, *, certain: bool) -> Foun
         ),
         subject=sa.id,
     )
+
+
+def _mild(found: Found) -> Found:
+    """The same as a remark: it explains nothing."""
+    return msgspec.structs.replace(found, confidence=POSSIBLE, severity=MEDIUM, headline=False)
 
 
 def _is_about(count: int, expected: int) -> bool:

@@ -79,6 +79,21 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
     return probes if spaced and len(sizes) == 1 else []
 
 
+def _may_be_goodbye(sa: IkeSa, asked: list[MessageRecord], heard_ns: int, view: View) -> bool | None:
+    """Whether the open requests are a Delete of the IKE SA whose answer was lost: true when read, None when possible.
+
+    Whoever obeys a Delete forgets the SA and leaves its repeats unanswered (RFC 7296 1.4.1). A probe comes behind a
+    pause; a Delete may follow right behind data.
+    """
+    if sa.version == 1 or asked[0].time_ns - heard_ns >= APART_NS:
+        return False
+    numbers = {record.number for record in asked}
+    left = [each for each in sa.exchanges if numbers & {record.number for record in each.request}]
+    if not left or not all(view.closes(sa, each) for each in left):
+        return False
+    return True if all(is_open(record) for each in left for record in each.request) else None
+
+
 def _wasted(sa: IkeSa, silent: Role, view: View) -> str:
     """What the other end went on sending into the silence."""
     since = _last_heard(sa, silent, view)
@@ -113,6 +128,8 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
     if found is None:
         return
     silent, asked = found
+    if _may_be_goodbye(sa, asked, _last_heard(sa, silent, view), view):
+        return
     again = next(
         (
             each
@@ -165,10 +182,14 @@ def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
         return
     silent, asked = found
     heard = _last_heard(sa, silent, view)
-    if heard > asked[0].time_ns:
+    goodbye = _may_be_goodbye(sa, asked, heard, view)
+    if heard > asked[0].time_ns or goodbye:
         return
+    unsure = goodbye is None
     yield Found(
-        confidence=LIKELY if len(rounds(asked)) > 2 or sa.version == 1 else POSSIBLE,
+        confidence=LIKELY if (len(rounds(asked)) > 2 or sa.version == 1) and not unsure else POSSIBLE,
+        severity=MEDIUM if unsure else None,
+        headline=False if unsure else None,
         summary=f"{who(sa, silent)} was last heard of at {clock(heard)} and left {who(sa, other(silent))}'s requests without an answer, "
         f"{times(len(asked))} within {seconds(asked[-1].time_ns - asked[0].time_ns)} ({frames(asked)}).{_wasted(sa, silent, view)}",
         evidence=evidence.messages(asked),

@@ -309,6 +309,7 @@ def clear_refusals(sa: IkeSa) -> list[tuple[MessageRecord, int]]:
     },
     causes=(
         "aggressive mode is not allowed there (strongSwan answers AUTHENTICATION_FAILED)",
+        "the responder has no connection for the identity that aggressive mode shows",
         "a payload or version that the peer does not know",
         "no key for this peer (INVALID-KEY-INFORMATION)",
         "an implementation fault",
@@ -344,13 +345,14 @@ def _v1_clear_error(sa: IkeSa) -> Iterator[Found]:
     _, kind = hard[0]
     name = IsakmpNotifyType(kind)
     mode = "aggressive mode" if sa.mode == "aggressive" else f"{sa.mode or 'IKEv1'} mode"
+    unproven = kind == IsakmpNotifyType.AUTHENTICATION_FAILED  # no proof was sent yet: what it refuses stays open
     hint = (
-        f" A strongSwan responder that allows no {mode} answers in this way."
-        if kind == IsakmpNotifyType.AUTHENTICATION_FAILED
+        f" A strongSwan responder that allows no {mode}, or has no connection for the identity in it, answers in this way."
+        if unproven
         else ""
     )
     yield Found(
-        confidence=CERTAIN,
+        confidence=LIKELY if unproven else CERTAIN,
         summary=f"{who(sa, 'responder')} refused {who(sa, 'initiator')}'s {mode} message with {name} in the clear "
         f"({frames([each for each, _ in hard])}).{hint}",
         evidence=tuple(found for each, _ in hard[:4] for found in evidence.errors(each)),
@@ -359,7 +361,7 @@ def _v1_clear_error(sa: IkeSa) -> Iterator[Found]:
 
 def _reached_message_5(sa: IkeSa) -> bool:
     """Whether phase 1 came as far as encryption."""
-    return any(record.encrypted for exchange in opening(sa) for record in exchange.request)
+    return any(record.is_encrypted for exchange in opening(sa) for record in exchange.request)
 
 
 def phase_1(sa: IkeSa) -> Exchange | None:

@@ -16,7 +16,9 @@ from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, 
 from ipsecscope.diagnose.rules.negotiation import phase_1
 from ipsecscope.diagnose.view import View, copies, error_of, exchanges_of, is_open
 from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, times, who
-from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
+from ipsecscope.dissect import ikev1
+from ipsecscope.dissect.registry.isakmp import ConfigType, ExchangeType, NotifyType, XauthStatus
+from ipsecscope.timeline.contents import bodies
 from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
 REACTION_NS = NANOSECONDS  # an answer to message 5 comes within this time
@@ -33,6 +35,8 @@ _KEY_ERRORS = frozenset(
         NotifyType.INVALID_COOKIE,
     }
 )
+_IDENTITY_ERRORS = frozenset({NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_ID_INFORMATION})
+XAUTH_ROUNDS = 2  # the gateway asks for name and password, then announces the result
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -56,8 +60,8 @@ def stop_of(sa: IkeSa) -> Stop | None:
         return None
     if sa.child_sas:  # phase 2 followed, so it ended nowhere
         return None
-    proof = [each for each in copies(exchange, "initiator") if each.encrypted]
-    answers = [each for each in exchange.response if each.encrypted]
+    proof = [each for each in copies(exchange, "initiator") if each.is_encrypted]
+    answers = [each for each in exchange.response if each.is_encrypted]
     if not proof or answers:
         return None
     began = proof[0].time_ns
@@ -101,11 +105,13 @@ def reads_complaint(stop: Stop, view: View) -> bool | None:
     title="IKEv1 fails at the first encrypted message: the pre-shared keys differ",
     means="The encryption key of IKEv1 depends on the pre-shared key. With different keys the responder cannot read the "
     "initiator's identity message, and stays silent or complains in a message that the initiator cannot read.",
-    detect="Message 5 is answered by an error or by an unreadable message and repeated, or repeated while the responder repeats message 4.",
+    detect="Message 5 is answered by an error or by an unreadable message and repeated, or repeated while the responder "
+    "repeats message 4; in aggressive mode the initiator hangs up behind message 2, whose HASH_R is made with the key.",
     look_alikes={
         "AUTH-003": "the initiator stops after the complaint: it could read it, so the keys agree and the identity is refused",
         "NAT-004": "message 5 goes to port 4500 and nothing at all comes back",
         "NET-003": "message 5 carries a certificate and is lost in fragments",
+        "AUTH-005": "aggressive mode: the initiator may refuse the responder's identity instead of its HASH_R",
     },
     causes=(
         "the pre-shared keys differ (typing, blanks, encoding)",
@@ -120,9 +126,12 @@ def reads_complaint(stop: Stop, view: View) -> bool | None:
     suppressed_by=("NET-003",),
 )
 def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """Message 5 that the responder cannot read."""
+    """Message 5 that the responder cannot read, or a HASH_R of aggressive mode that the initiator does not accept."""
+    if not has_shared_key(sa):
+        return
+    yield from _refused_hash(sa, view)
     stop = stop_of(sa)
-    if stop is None or not has_shared_key(sa):
+    if stop is None:
         return
     sent = f"{who(sa, 'initiator')} sent its encrypted identity message {times(len(stop.proof))} ({frames(stop.proof)})"
     places = evidence.messages((*stop.proof[:4], *stop.complaints[:2], *stop.resent[:2]))
@@ -160,18 +169,42 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         )
 
 
+def _refused_hash(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Aggressive mode: the initiator checks HASH_R of message 2, which is made with the key (RFC 2409 5.4)."""
+    refusal = hang_up_of(sa, view)
+    checked = view.analysis.verified.get(sa.id)
+    verdict = None if checked is None else checked.responder
+    if refusal is None or sa.mode != "aggressive" or verdict is True:
+        return
+    proof, said = refusal
+    error = error_of(said)
+    if verdict is None and error is not None and int(error) not in _KEY_ERRORS:
+        return
+    why = "which is not made with the initiator's key" if verdict is False else "which is made with the pre-shared key"
+    yield Found(
+        confidence=CERTAIN if verdict is False else LIKELY if error is not None else POSSIBLE,
+        summary=f"{who(sa, 'responder')} sent its identity and HASH_R, {why} ({frames([proof])}), and {who(sa, 'initiator')} hung up at "
+        f"once{f' with {error}' if error is not None else ''} ({frames(said)}): the pre-shared keys differ"
+        f"{'' if verdict is False else ', or it expects another identity'}.",
+        evidence=evidence.messages((proof, *said)),
+    )
+
+
 @rule(
     "AUTH-003",
     "v2-id-mismatch",
     HIGH,
     title="The responder does not accept the initiator's identity",
     means="The keys agree, the responder read the message, and refused whoever the initiator says it is.",
-    detect="IKEv1: a complaint about message 5 that the initiator could read. With keys: the refusal and the identity.",
-    look_alikes={"AUTH-001": "different keys: the initiator repeats message 5, because it cannot read the complaint"},
+    detect="IKEv1 with a pre-shared key: a complaint about message 5 that the initiator could read. With keys: the refusal.",
+    look_alikes={
+        "AUTH-001": "different keys: the initiator repeats message 5, because it cannot read the complaint",
+        "AUTH-004": "the identity is known, but with certificates or XAUTH, or in aggressive mode only",
+    },
     causes=(
         "no connection for this identity (type and value must match)",
         "the identity is the private address of an initiator behind NAT",
-        "the certificate is not accepted",
+        "the connection for this identity is for another mode (main, aggressive) or method (certificate, XAUTH)",
     ),
     confirm="The responder's log: no matching peer configuration.",
     fix="Set the identity of both sides explicitly.",
@@ -184,20 +217,40 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 def id_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """A refusal of message 5 that both sides could read."""
     stop = stop_of(sa)
-    if stop is None or not stop.complaints:
+    if stop is None or not stop.complaints or not has_shared_key(sa):
         return
     error = error_of(stop.complaints)
     opened = any(is_open(record) for record in stop.complaints)
-    if has_shared_key(sa) and not opened and reads_complaint(stop, view) is not True:
+    if not opened and reads_complaint(stop, view) is not True:
         return
     known = stop.again == [] and view.horizon(stop.complaints[0].time_ns) > PATIENCE_NS
-    confidence = CERTAIN if opened and error is not None and error == NotifyType.AUTHENTICATION_FAILED else POSSIBLE
+    refused = opened and error is not None and int(error) in _IDENTITY_ERRORS
     yield Found(
-        confidence=LIKELY if confidence is POSSIBLE and known else confidence,
+        confidence=LIKELY if refused or known else POSSIBLE,
         summary=f"{who(sa, 'responder')} read {who(sa, 'initiator')}'s encrypted identity message ({frames(stop.proof)}) and refused "
         f"it{f' with {error}' if error is not None else ''} {seconds(stop.complaints[0].time_ns - stop.proof[0].time_ns)} later "
         f"({frames(stop.complaints)}): it does not accept the identity or its proof.",
         evidence=evidence.messages((*stop.proof, *stop.complaints)),
+    )
+
+
+def v1_responder_rejects(sa: IkeSa) -> Iterator[Found]:
+    """IKEv1 with signatures: the responder complains about the initiator's proof (part of AUTH-002)."""
+    stop = stop_of(sa)
+    if stop is None or not stop.complaints or has_shared_key(sa):
+        return
+    error = error_of(stop.complaints)
+    opened = any(is_open(record) for record in stop.complaints)
+    yield Found(
+        confidence=CERTAIN if opened and error == NotifyType.AUTHENTICATION_FAILED else LIKELY,
+        summary=f"{who(sa, 'responder')} answered {who(sa, 'initiator')}'s identity and signature ({frames(stop.proof)}) with "
+        f"{error if error is not None else 'a complaint'} ({frames(stop.complaints)}): it does not accept the identity, the "
+        "certificate or the signature.",
+        evidence=evidence.messages((*stop.proof, *stop.complaints)),
+        causes=(
+            "the initiator's certificate is expired, not yet valid, or its CA is not trusted by the responder",
+            "the responder has no connection for the initiator's identity, or the certificate does not contain it",
+        ),
     )
 
 
@@ -221,11 +274,25 @@ def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     transactions = exchanges_of(sa, ExchangeType.TRANSACTION)
     if sa.version != 1 or not transactions or exchanges_of(sa, ExchangeType.QUICK_MODE) or view.flows_of(sa):
         return
+    denied = [record for each in transactions for record in each.records if _denies(record)]
     last = transactions[-1]
     after = [each for each in exchanges_of(sa, ExchangeType.INFORMATIONAL) if each.start_ns >= last.start_ns]
-    if not after and view.horizon(last.stop_ns) < PATIENCE_NS:
-        return
     records = [record for each in (*transactions, *after) for record in each.records]
+    if denied:
+        yield Found(
+            confidence=CERTAIN,
+            summary=f"{denied[0].datagram.src} told {denied[0].datagram.dst} that its XAUTH login failed ({frames(denied)}): wrong user "
+            "name or password.",
+            evidence=evidence.messages((*denied, *records)),
+            causes=("wrong user name or password",),
+        )
+        return
+    # A gateway announces success as it announces failure; behind success the client goes on at once.
+    announced = len(transactions) >= XAUTH_ROUNDS and all(
+        each.initiated_by == "responder" and each.response for each in transactions
+    )
+    if not after and not announced and view.horizon(last.stop_ns) < PATIENCE_NS:
+        return
     yield Found(
         confidence=LIKELY if after else POSSIBLE,
         summary=f"Phase 1 between {who(sa, 'initiator')} and {who(sa, 'responder')} was followed by {len(transactions)} XAUTH or Mode "
@@ -234,23 +301,36 @@ def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     )
 
 
-def v1_initiator_rejects(sa: IkeSa, view: View) -> Iterator[Found]:
-    """IKEv1: the initiator hangs up behind the responder's proof (part of AUTH-005)."""
+def _denies(record: MessageRecord) -> bool:
+    """Whether an opened message announces that XAUTH failed (draft-beaulieu-ike-xauth-02 section 6.2)."""
+    steps = bodies(record.payloads, ikev1.Attributes)
+    return any(step.config_type == ConfigType.SET and step.xauth_status == XauthStatus.FAIL for step in steps)
+
+
+def hang_up_of(sa: IkeSa, view: View) -> tuple[MessageRecord, list[MessageRecord]] | None:
+    """The responder's proof in IKEv1, and what the initiator says at once to end it; None where it goes on."""
     exchange = phase_1(sa)
     if exchange is None or not exchange.response or view.flows_of(sa):
-        return
+        return None
     if exchanges_of(sa, ExchangeType.QUICK_MODE, ExchangeType.TRANSACTION):
-        return
+        return None
     proof = exchange.response[-1]
-    is_last = proof.encrypted if sa.mode == "main" else len(exchange.request) == 1
+    is_last = proof.is_encrypted if sa.mode == "main" else len(exchange.request) == 1
     said = [
         record
         for each in exchanges_of(sa, ExchangeType.INFORMATIONAL)
         for record in (*each.request, *each.response)
         if record.sender == "initiator" and 0 <= record.time_ns - proof.time_ns <= REACTION_NS
     ]
-    if not is_last or not said:
+    return (proof, said) if is_last and said else None
+
+
+def v1_initiator_rejects(sa: IkeSa, view: View) -> Iterator[Found]:
+    """IKEv1: the initiator hangs up behind the responder's proof (part of AUTH-005)."""
+    refusal = hang_up_of(sa, view)
+    if refusal is None:
         return
+    proof, said = refusal
     error = error_of(said)
     yield Found(
         confidence=LIKELY if error is None else CERTAIN,

@@ -190,7 +190,7 @@ def v1_invalid_id(sa: IkeSa) -> Iterator[Found]:
     confirm="The peer's log.",
     fix="As for a refused quick mode: algorithms, PFS group and networks.",
     rfc=("RFC 2409 5.5",),
-    suppressed_by=("CAP-002", "NET-003", "LIFE-010"),
+    suppressed_by=("CAP-002", "NET-003", "LIFE-010", "NAT-004"),
 )
 def qm_unanswered(sa: IkeSa) -> Iterator[Found]:
     """Quick mode again and again."""

@@ -7,10 +7,12 @@ from itertools import pairwise
 
 from ipsecscope.diagnose import evidence, schedules
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Confidence, Found, rule
-from ipsecscope.diagnose.view import View, copies, opening, rounds
+from ipsecscope.diagnose.rules.lifecycle import silent_peer
+from ipsecscope.diagnose.view import View, copies, exchanges_of, opening, records_of, rounds
 from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, socket, times, who
+from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.timeline.analysis import Analysis
-from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
 LAST_WAIT_NS = 10 * NANOSECONDS  # behind the last copy of a request, before its silence is complete
 LATE_NS = NANOSECONDS // 10  # an answer this much older than a repeated request was not received
@@ -71,15 +73,18 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     moments = rounds(asked)
     if not moments or sa.id in view.icmp_of:
         return
+    before = view.previous(sa)
+    died = before is not None and silent_peer(before) is not None
     at = view.tap_side(sa)
     where = {"initiator": " (captured on the initiator's side: no answer arrived)", "responder": ""}.get(at or "", "")
     yield Found(
         confidence=silence(view, moments),
+        severity=MEDIUM if died else None,
         summary=f"{who(sa, 'initiator')} sent its first IKEv{sa.version} message to "
         f"{socket(sa.responder.address, sa.responder.port)} {waited(moments)} ({frames(asked)}) and no answer "
-        f"came{where}.",
+        f"came{where}{', as before in the tunnel that stood until then' if died else ''}.",
         evidence=evidence.messages(asked),
-        headline=len(moments) > 1 or view.horizon(moments[-1]) > 2 * NANOSECONDS,
+        headline=not died and (len(moments) > 1 or view.horizon(moments[-1]) > 2 * NANOSECONDS),
     )
 
 
@@ -89,7 +94,7 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     CRITICAL,
     title="The peer answers, but the initiator goes on asking",
     means="The answer is on the wire and does not reach whoever asked, or is thrown away there.",
-    detect="The same first request again, later than an answer to it, at least twice.",
+    detect="The same request of the handshake again, later than an answer to it, at least twice, and nothing further.",
     look_alikes={
         "INTEROP-010": "the answer comes from another address or port",
         "PH1-001": "no answer at all",
@@ -107,21 +112,27 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     suppressed_by=("INTEROP-010", "CAP-002"),
 )
 def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A first request that is repeated behind its answer."""
-    for exchange in opening(sa):
-        if sa.version == 1 or exchange.outcome != "completed" or len(sa.exchanges) > len(opening(sa)):
+    """A request of the handshake that is repeated behind its answer, and nothing further."""
+    first = opening(sa)
+    auths = exchanges_of(sa, ExchangeType.IKE_AUTH) if sa.version != 1 else []
+    if len(sa.exchanges) > len(first) + len(auths) or view.flows_of(sa):
+        return
+    for exchange in auths[-1:] or first:
+        if sa.version != 1 and exchange.outcome != "completed":
+            continue
+        if sa.version == 1 and not len(_v1_messages(exchange.request)) == len(_v1_messages(exchange.response)) == 1:
             continue
         answers = copies(exchange, "responder")
         if not answers:
             continue
         again = [each for each in copies(exchange, "initiator") if each.time_ns > answers[0].time_ns + LATE_NS]
-        if len(again) < 2:
+        if len(rounds(again)) < 2:
             continue
         at = view.tap_side(sa)
         yield Found(
             confidence=CERTAIN if at == "initiator" else LIKELY,
             summary=f"{who(sa, 'responder')} answered {who(sa, 'initiator')} ({frames(answers)}), but {who(sa, 'initiator')} "
-            f"repeated its request {times(len(again))} afterwards ({frames(again)}): the answers do not reach it.",
+            f"repeated its request {times(len(rounds(again)))} afterwards ({frames(again)}): the answers do not reach it.",
             evidence=evidence.messages((*answers[:2], *again)),
         )
 
@@ -154,12 +165,12 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
     headline=True,
 )
 def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:
-    """IKE_SA_INIT and nothing behind it."""
+    """IKE_SA_INIT, or the first four messages of main mode, and nothing behind it."""
     first = opening(sa)
-    if sa.version == 1 or not first or len(sa.exchanges) > len(first) or first[-1].outcome != "completed":
+    if not first or len(sa.exchanges) > len(first) or not sa.handshake_seen or not _agreed(sa, first[-1]):
         return
     exchange = first[-1]
-    if exchange.retransmissions > 1 or not sa.handshake_seen:
+    if any(record.sender == "initiator" for record in exchange.repeats) and exchange.retransmissions > 1:
         return
     quiet = view.horizon(exchange.stop_ns)
     nat = (
@@ -169,10 +180,18 @@ def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:
     )
     yield Found(
         confidence=LIKELY if quiet > LAST_WAIT_NS and view.tap_side(sa) == "initiator" else POSSIBLE,
-        summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} completed IKE_SA_INIT ({frames(exchange.records)}), "
-        f"and nothing of IKE_AUTH is in this capture.{nat}",
+        summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} completed {'the key exchange' if sa.version == 1 else 'IKE_SA_INIT'} "
+        f"({frames(exchange.records)}), and nothing of {'the authentication' if sa.version == 1 else 'IKE_AUTH'} is in this capture.{nat}",
         evidence=evidence.messages(exchange.records),
     )
+
+
+def _agreed(sa: IkeSa, exchange: Exchange) -> bool:
+    """Whether the two sides have keys, and nothing was authenticated yet."""
+    if sa.version != 1:
+        return exchange.outcome == "completed"
+    counts = len(_v1_messages(exchange.request)), len(_v1_messages(exchange.response))
+    return sa.mode == "main" and counts == (2, 2) and not any(record.is_encrypted for record in exchange.records)
 
 
 @rule(
@@ -285,11 +304,14 @@ def initiator_retry_cycle(analysis: Analysis, view: View) -> Iterator[Found]:
 def udp4500_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     """Requests on 4500 that nobody answers, behind answers on 500."""
     moved = [each for each in sa.exchanges if any(record.datagram.marker for record in each.request)]
-    back = any(record.datagram.marker for each in sa.exchanges for record in each.response)
+    back = any(record.datagram.marker for record in records_of(sa) if record.sender == "responder")
     answered = any(each.response for each in opening(sa))
-    if not moved or back or not answered or sa.established_ns is not None:
+    # The third message of aggressive mode ends phase 1 for its sender, whether it arrives or not.
+    stands = sa.established_ns is not None and sa.mode != "aggressive"
+    if not moved or back or not answered or stands or view.flows_of(sa):
         return
-    asked = [each for each in copies(moved[0], moved[0].initiated_by) if each.datagram.marker]
+    tries = [[each for each in copies(one, one.initiated_by) if each.datagram.marker] for one in moved]
+    asked = max(tries, key=lambda records: len(rounds(records)))
     moments = rounds(asked)
     if len(moments) < 2 and view.horizon(moments[-1]) < LAST_WAIT_NS:
         return

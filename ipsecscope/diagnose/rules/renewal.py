@@ -13,12 +13,13 @@ from ipsecscope.diagnose.view import (
     View,
     error_of,
     exchanges_of,
+    has_notify,
     is_open,
 )
 from ipsecscope.diagnose.words import clock, frames, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.public_values import SIZES
-from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.timeline.contents import first
 from ipsecscope.timeline.sas import Exchange, IkeSa, Role
 
@@ -44,6 +45,16 @@ def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
         if each.response and id(each) not in known:
             last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
     return [each for each in refused if last.get(each.initiated_by, 0) <= each.start_ns]
+
+
+def is_renewal(exchange: Exchange) -> bool | None:
+    """Whether a CREATE_CHILD_SA request renews an SA: REKEY_SA or an SA payload for IKE; None where it is closed."""
+    if not any(is_open(record) for record in exchange.request):
+        return None
+    if has_notify(exchange.request, NotifyType.REKEY_SA):
+        return True
+    offer = next((b for r in exchange.request if (b := first(r.payloads, ikev2.SecurityAssociation))), None)
+    return offer is not None and any(each.protocol_id == SecurityProtocol.IKE for each in offer.proposals)
 
 
 def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | None, str]:
@@ -78,6 +89,7 @@ def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | N
     means="The first tunnel comes without a key exchange of its own, so a difference in PFS shows only when it is renewed.",
     detect="The first tunnel carried data; the request to renew it is answered by a lone error.",
     look_alikes={
+        "PH2-001": "a further tunnel is refused: with keys, its request renews nothing",
         "LIFE-002": "refused for another reason: networks changed, the peer was busy (it then succeeds on retry)",
         "PH1-007": "another group was wanted and given: the retry succeeds",
     },
@@ -97,7 +109,7 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """A refused renewal of a tunnel that worked."""
     for exchange in unrecovered(sa, view):
         error = error_of(exchange.response)
-        if not view.flows_of(sa):
+        if not view.flows_of(sa) or is_renewal(exchange) is False:
             continue
         if error is not None and int(error) not in {
             int(NotifyType.NO_PROPOSAL_CHOSEN),
@@ -146,6 +158,8 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
     """Refused CREATE_CHILD_SA without a later success."""
     for exchange in unrecovered(sa, view):
+        if is_renewal(exchange) is False:
+            continue
         error = error_of(exchange.response)
         inner = view.inner(sa, exchange.response)
         yield Found(

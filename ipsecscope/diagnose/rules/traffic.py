@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
 from ipsecscope.diagnose.view import View, exchanges_of, is_informational
-from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, seconds, who
+from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, seconds, who
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.analysis import Analysis
@@ -16,9 +16,10 @@ from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import IkeSa
 
 MIN_ONE_WAY = 5  # packets without an answer
+MIN_BESIDE = 3  # packets in the clear that show somebody sends
 MIN_ORPHANS = 10  # the same without an IKE SA
-SETTLED_NS = NANOSECONDS
-STOPPED_NS = 2 * NANOSECONDS
+SETTLED_NS = NANOSECONDS // 2
+STOPPED_NS = NANOSECONDS
 IDLE_NS = 3 * NANOSECONDS
 
 
@@ -171,7 +172,7 @@ def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     look_alikes={
         "PH2-012": "there is no tunnel",
         "CAP-007": "the capture has no ESP",
-        "NET-014": "the traffic leaves in the clear",
+        "NET-014": "the tunnel's own traffic leaves in the clear: it is in the traffic selectors, or answers what came in ESP",
     },
     causes=(
         "the traffic is not in the traffic selectors (another subnet)",
@@ -185,7 +186,7 @@ def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="children.NAME { local_ts = …; remote_ts = … }",
     ios="show crypto ipsec sa: encaps must count up",
     rfc=("RFC 4301 5.1",),
-    suppressed_by=("NET-014", "PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
+    suppressed_by=("PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
     headline=True,
 )
 def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -201,7 +202,8 @@ def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
     else:
         made = [each for each in exchanges_of(sa, ExchangeType.IKE_AUTH) if view.answer(sa).kind == "complete"]
     idle = view.horizon(sa.established_ns)
-    if not made or idle < IDLE_NS or _is_probe(sa):
+    beside = _passing_by(sa, view)
+    if not made or (idle < IDLE_NS and not beside) or _is_probe(sa):
         return
     encapsulated = sa.nat_t and (sa.nat.initiator or sa.nat.responder)
     last = [record for exchange in sa.exchanges[-1:] for record in exchange.records]
@@ -209,12 +211,33 @@ def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
         confidence=LIKELY if encapsulated and idle > 20 * IDLE_NS else POSSIBLE,
         summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} was built at {clock(sa.established_ns)} "
         f"({frames(made[-1].records)}), and not one ESP packet follows in the {seconds(idle)} that this capture goes on"
-        f"{f' (last IKE message in {frames(last)})' if last else ''}.",
+        f"{f' (last IKE message in {frames(last)})' if last else ''}.{beside}",
         evidence=evidence.messages((*made[-1].records, *last)),
+    )
+
+
+def _passing_by(sa: IkeSa, view: View) -> str:
+    """What crosses the same link in the clear while the tunnel is unused: it may be what the tunnel was built for."""
+    seen = [
+        each
+        for each in view.clear
+        if each.packets >= MIN_BESIDE
+        and is_private(each.src)
+        and is_private(each.dst)
+        and each.first_ns >= (sa.established_ns or 0)
+    ]
+    if not seen:
+        return ""
+    first = seen[0]
+    return (
+        f" Meanwhile {counted(first.packets, 'packet')} from {first.src} to {first.dst} pass in the clear "
+        f"({frames([first.first_frame, first.last_frame])}): the traffic selectors do not take them."
     )
 
 
 def _is_probe(sa: IkeSa) -> bool:
     """Whether an SA was closed within a moment: nobody meant to use it."""
-    later = [each for each in sa.exchanges if is_informational(each)]
-    return bool(later) and sa.established_ns is not None and later[0].start_ns - sa.established_ns < NANOSECONDS // 2
+    last = max(sa.exchanges, key=lambda each: each.start_ns)
+    if sa.established_ns is None or not is_informational(last):
+        return False
+    return last.start_ns - sa.established_ns < NANOSECONDS // 2
