@@ -274,6 +274,9 @@ V1_NOTIFY = GENERIC_HEADER_SIZE + 8  # DOI, protocol, SPI size, type (RFC 2408 3
 V1_DELETE = GENERIC_HEADER_SIZE + 8
 
 
+ATTRIBUTES_HEAD = 8  # generic header, type and identifier of Mode Config (draft-dukes-ike-mode-cfg 3.2)
+
+
 def v1_hash(suite: Suite | None) -> int:
     """HASH(1): as long as the negotiated hash; 0 when that is unknown."""
     prf = prf_of(suite)

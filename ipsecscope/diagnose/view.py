@@ -242,6 +242,9 @@ class View:
         """The class of the last of several answers: EAP goes on, ended in Success (8 octets) or was refused."""
         earlier = [self.inner(sa, each.response) for each in auths[:-1]]
         succeeded = any(each is not None and each.high < 2 * sizes.notify() for each in earlier)
+        asked = self.inner(sa, auths[-1].request)
+        if asked is not None and asked.is_below(sizes.min_auth(sa.suite)):
+            succeeded = False  # behind EAP-Success comes AUTH; this is still EAP, and the short answer was no Success
         if not succeeded:
             if inner.is_below(2 * sizes.notify()):
                 return "eap-refused"

@@ -35,7 +35,7 @@ from ipsecscope.diagnose.view import (
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions.rfc7427 import SignatureHashAlgorithms
-from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.dissect.registry.ikev2 import AuthenticationMethod, ExchangeType, NotifyType
 from ipsecscope.timeline.contents import bodies
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
@@ -164,7 +164,8 @@ def _error_places(records: tuple[MessageRecord, ...]) -> tuple[Evidence, ...]:
     headline=False,
 )
 def auth_method_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refused key where certificates were asked for."""
+    """A refused key where certificates were asked for, by either side."""
+    yield from _unwanted_key(sa, view)
     answer = view.answer(sa)
     if answer.kind != "refused" or answer.exchange is None or uses_certificate(sa, view) is not False:
         return
@@ -182,6 +183,36 @@ def auth_method_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         ),
         equation=None if inner is None else inner.equation,
     )
+
+
+def _unwanted_key(sa: IkeSa, view: View) -> Iterator[Found]:
+    """The initiator asks for a certificate in IKE_AUTH, is given a proof with a key, and hangs up: read with keys."""
+    hung_up = hang_up_behind_answer(sa, view)
+    if hung_up is None:
+        return
+    exchange, following = hung_up
+    if not _shared_key_for_certificate(exchange):
+        return
+    yield Found(
+        confidence=LIKELY,
+        headline=True,
+        summary=f"{who(sa, 'initiator')} asked for a certificate ({frames(exchange.request)}), {who(sa, 'responder')} proved itself with a "
+        f"pre-shared key ({frames(exchange.response)}), and {who(sa, 'initiator')} refused it ({frames(following.request)}).",
+        evidence=(
+            *(each for record in exchange.request for each in evidence.payloads(record, ikev2.CertificateRequest)),
+            *(each for record in exchange.response for each in evidence.payloads(record, ikev2.Authentication)),
+            *_error_places(following.request),
+            *evidence.messages((*exchange.records, *following.request)),
+        ),
+        causes=("the responder uses a pre-shared key, the initiator wants a certificate",),
+    )
+
+
+def _shared_key_for_certificate(exchange: Exchange) -> bool:
+    """Whether a readable IKE_AUTH request asks for a certificate and its answer is a proof with a pre-shared key."""
+    asks = any(next(bodies(record.payloads, ikev2.CertificateRequest), None) for record in exchange.request)
+    proofs = [body for record in exchange.response for body in bodies(record.payloads, ikev2.Authentication)]
+    return asks and any(proof.method == AuthenticationMethod.SHARED_KEY_MESSAGE_INTEGRITY_CODE for proof in proofs)
 
 
 @rule(
@@ -248,17 +279,12 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     if sa.version == 1:
         yield from v1_initiator_rejects(sa, view)
         return
-    answer = view.answer(sa)
-    exchange = answer.exchange
-    if answer.kind not in {"complete", "unknown"} or exchange is None or view.flows_of(sa):
+    hung_up = hang_up_behind_answer(sa, view)
+    if hung_up is None or _shared_key_for_certificate(hung_up[0]):
         return
-    following = next_after(sa, exchange)
-    if following is None or following.initiated_by != "initiator" or not view.closes(sa, following):
-        return
+    exchange, following = hung_up
     pause = following.start_ns - exchange.stop_ns
     error = error_of(following.request)
-    if error is None and (pause > SOON_NS or _lives_on(sa, following)):
-        return
     inner = view.inner(sa, following.request)
     said = str(error) if error is not None else "a message with room for one notify or delete only"
     yield Found(
@@ -270,6 +296,21 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
         equation=None if inner is None or error is not None else inner.equation,
         causes=_responder_causes(sa, view, exchange.response),
     )
+
+
+def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | None:
+    """IKEv2: a full answer to IKE_AUTH, and the initiator's message at once behind it that ends the SA."""
+    answer = view.answer(sa)
+    exchange = answer.exchange
+    if sa.version == 1 or answer.kind not in {"complete", "unknown"} or exchange is None or view.flows_of(sa):
+        return None
+    following = next_after(sa, exchange)
+    if following is None or following.initiated_by != "initiator" or not view.closes(sa, following):
+        return None
+    is_late = following.start_ns - exchange.stop_ns > SOON_NS
+    if error_of(following.request) is None and (is_late or _lives_on(sa, following)):
+        return None
+    return exchange, following
 
 
 def _lives_on(sa: IkeSa, closing: Exchange) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipsecscope.diagnose import evidence, hints, sizes
-from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, Found, rule
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
 from ipsecscope.diagnose.rules.quick_mode import complaint_about
 from ipsecscope.diagnose.rules.renewal import is_renewal, refused_creations, unrecovered
 from ipsecscope.diagnose.view import (
@@ -20,14 +20,16 @@ from ipsecscope.diagnose.view import (
     is_open,
 )
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
-from ipsecscope.dissect import ikev2
+from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
+from ipsecscope.dissect.registry.isakmp import ConfigAttributeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
-from ipsecscope.timeline.contents import first
+from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
 IDLE_NS = 60 * NANOSECONDS
 STORM = 5
+ADDRESS_ATTRIBUTE = 8  # an IPv4 address with type and length (draft-dukes-ike-mode-cfg 3.3)
 CLASS_CAUSES = (
     "the networks (traffic selectors) differ: TS_UNACCEPTABLE",
     "the ESP algorithms differ: NO_PROPOSAL_CHOSEN",
@@ -257,7 +259,7 @@ def mode_mismatch(sa: IkeSa) -> Iterator[Found]:
     HIGH,
     title="No virtual address was given",
     means="The client asked the gateway for an address and got none, or failed to ask where it must.",
-    detect="INTERNAL_ADDRESS_FAILURE or FAILED_CP_REQUIRED in an opened answer.",
+    detect="INTERNAL_ADDRESS_FAILURE or FAILED_CP_REQUIRED in an opened answer; in IKEv1, a reply of Mode Config without an address.",
     look_alikes={"PH2-001": "without keys all refusals of the first tunnel look the same"},
     causes=("the address pool is used up", "no pool is configured", "the client does not ask for an address"),
     confirm="The responder's log: no address left, or no pool for this client.",
@@ -267,8 +269,9 @@ def mode_mismatch(sa: IkeSa) -> Iterator[Found]:
     libreswan="rightaddresspool=10.9.0.10-10.9.0.250",
     rfc=("RFC 7296 3.15.4",),
 )
-def config_request_failed(sa: IkeSa) -> Iterator[Found]:
+def config_request_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     """An address that was not given."""
+    yield from _empty_reply(sa, view)
     for _, record in _refusing(sa, NotifyType.INTERNAL_ADDRESS_FAILURE, NotifyType.FAILED_CP_REQUIRED):
         error = error_of([record])
         yield Found(
@@ -277,6 +280,37 @@ def config_request_failed(sa: IkeSa) -> Iterator[Found]:
             summary=f"{record.datagram.src} gave {record.datagram.dst} no address ({error}, {frames([record])}).",
             evidence=evidence.errors(record),
         )
+
+
+def _empty_reply(sa: IkeSa, view: View) -> Iterator[Found]:
+    """IKEv1: the client asks for its address (Mode Config), and the reply has none, or no room for one."""
+    for exchange in exchanges_of(sa, IsakmpExchangeType.TRANSACTION) if sa.version == 1 else ():
+        if exchange.initiated_by != "initiator" or not exchange.response:
+            continue
+        inner = view.inner(sa, exchange.response[-1:])
+        if all(is_open(record) for record in exchange.records):
+            if not _names_address(exchange.request) or _names_address(exchange.response):
+                continue
+            confidence, inner = CERTAIN, None
+        elif inner is not None and inner.is_below(sizes.v1_hash(sa.suite) + sizes.ATTRIBUTES_HEAD + ADDRESS_ATTRIBUTE):
+            confidence = POSSIBLE
+        else:
+            continue
+        yield Found(
+            confidence=confidence,
+            summary=f"{who(sa, 'initiator')} asked {who(sa, 'responder')} for its configuration, and the reply holds no address "
+            f"({frames(exchange.records)}).",
+            evidence=evidence.messages(exchange.records),
+            equation=None if inner is None else inner.equation,
+        )
+        return
+
+
+def _names_address(records: tuple[MessageRecord, ...]) -> bool:
+    """Whether readable Mode Config steps have an attribute for the client's own address."""
+    kinds = (ConfigAttributeType.INTERNAL_IP4_ADDRESS, ConfigAttributeType.INTERNAL_IP6_ADDRESS)
+    steps = [step for record in records for step in bodies(record.payloads, ikev1.Attributes)]
+    return any(step.attribute(kind) is not None for step in steps for kind in kinds)
 
 
 @rule(

@@ -112,6 +112,8 @@ def ike_fragment_missing(exchange: Exchange) -> Iterator[Found]:
             yield _incomplete(sent, missing, total, len(moments))
         elif role is not None and not _is_answered(exchange, sent[0]) and not missing and len(moments) > 1:
             yield _unanswered(sent, moments)
+        elif role is None and not missing and len(moments) > MIN_COPIES and _asks_on(exchange, sent):
+            yield _unheard(sent, moments)
 
 
 def _incomplete(sent: list[MessageRecord], missing: list[int], total: int, count: int) -> Found:
@@ -121,6 +123,21 @@ def _incomplete(sent: list[MessageRecord], missing: list[int], total: int, count
         summary=f"Of one {sent[0].message.exchange_type} message in {total} fragments from {sent[0].datagram.src}, fragment "
         f"{numbers} is missing here although the set was sent {times(count)} ({frames(sent)}): it is lost before this "
         "point of the network.",
+        evidence=evidence.messages(sent),
+    )
+
+
+def _asks_on(exchange: Exchange, sent: list[MessageRecord]) -> bool:
+    """Whether the request is repeated behind every answer but the last."""
+    asked = rounds([each for each in exchange.repeats if each.sender == exchange.initiated_by])
+    return len(asked) >= len(rounds(sent)) - 1
+
+
+def _unheard(sent: list[MessageRecord], moments: list[int]) -> Found:
+    return Found(
+        confidence=POSSIBLE,
+        summary=f"{sent[0].datagram.src} answered in fragments of up to {max(each.datagram.wire_length for each in sent)} octets "
+        f"{waited(moments)} ({frames(sent)}), and {sent[0].datagram.dst} asked again each time: a fragment is lost behind this point.",
         evidence=evidence.messages(sent),
     )
 

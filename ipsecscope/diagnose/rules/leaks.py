@@ -10,6 +10,7 @@ import msgspec
 
 from ipsecscope.capture.clear import TUNNELS, ClearTraffic
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
+from ipsecscope.diagnose.rules.lifecycle import silent_peer
 from ipsecscope.diagnose.view import View
 from ipsecscope.diagnose.words import NANOSECONDS, counted, frames
 from ipsecscope.timeline.analysis import Analysis
@@ -88,6 +89,10 @@ class _Scene:
             if self._is_early(each):
                 text = "in the moment before the tunnel was used in their direction"
                 return _mild(_found(each, selected, text, certain=True))
+            silent = silent_peer(selected)
+            if silent is not None and each.first_ns > silent[1][-1].time_ns:
+                text = "after the peer had stopped answering: the tunnel was given up"
+                return _mild(_found(each, selected, text, certain=True))
             return _found(each, selected, "although the traffic selectors of the tunnel cover both", certain=True)
         if not self._is_remote(each) or self._is_inside_view(each):
             return None
@@ -102,6 +107,9 @@ class _Scene:
         """Between private networks, on a link between public gateways; or just on the same link."""
         text = "beside a tunnel between the gateways"
         found = _found(each, self.first, text, certain=False)
+        silent = silent_peer(self.first)
+        if silent is not None and each.first_ns > silent[1][-1].time_ns:
+            return _mild(found)
         # Where no ESP passes at all, the tunnel is unused (NET-013): nothing shows that these are meant for it.
         if self.is_public and each.packets >= MIN_REPLIES and self.flows:
             return found

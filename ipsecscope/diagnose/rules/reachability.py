@@ -115,7 +115,9 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
     """A request of the handshake that is repeated behind its answer, and nothing further."""
     first = opening(sa)
     auths = exchanges_of(sa, ExchangeType.IKE_AUTH) if sa.version != 1 else []
-    if len(sa.exchanges) > len(first) + len(auths) or view.flows_of(sa):
+    known = {id(each) for each in (*first, *auths)}
+    beyond = [each for each in sa.exchanges if id(each) not in known]
+    if any(each.response or each.initiated_by == "initiator" for each in beyond) or view.flows_of(sa):
         return
     for exchange in auths[-1:] or first:
         if sa.version != 1 and exchange.outcome != "completed":
@@ -123,7 +125,7 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
         if sa.version == 1 and not len(_v1_messages(exchange.request)) == len(_v1_messages(exchange.response)) == 1:
             continue
         answers = copies(exchange, "responder")
-        if not answers:
+        if not answers or any(each.fragment is not None for each in answers):  # fragments: NET-005
             continue
         again = [each for each in copies(exchange, "initiator") if each.time_ns > answers[0].time_ns + LATE_NS]
         if len(rounds(again)) < 2:
@@ -191,6 +193,8 @@ def _agreed(sa: IkeSa, exchange: Exchange) -> bool:
     if sa.version != 1:
         return exchange.outcome == "completed"
     counts = len(_v1_messages(exchange.request)), len(_v1_messages(exchange.response))
+    if sa.mode == "aggressive":  # a responder that repeats its message waits for the initiator's proof
+        return counts == (1, 1) and len(copies(exchange, "responder")) >= MIN_COPIES
     return sa.mode == "main" and counts == (2, 2) and not any(record.is_encrypted for record in exchange.records)
 
 
