@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -77,6 +78,11 @@ class Live:
         self.ports.close()
         if self.fault is not None:
             raise self.fault
+
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Until something happened, or the peer has come to its end."""
+        while self._thread.is_alive() and not happened():
+            self._thread.join(0.01)
 
     def names(self) -> list[str]:
         return [event.name for event in self.events]

@@ -46,7 +46,7 @@ def learn_nat(sa: IsakmpSa, received: Received, now: Instant) -> None:
 
 
 def float_ports(sa: IsakmpSa) -> None:
-    """Go to the ports of NAT traversal (RFC 3947 section 4)."""
-    if sa.has_nat:
-        port, there = sa.config.nat_port, sa.config.remote_ports[1]
+    """Go to the ports of NAT traversal (RFC 3947 section 4), unless we are there."""
+    port, there = sa.config.nat_port, sa.config.remote_ports[1]
+    if sa.has_nat and sa.path.local.port != port:
         sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, there))

@@ -107,8 +107,8 @@ class Ikev1Peer(Register):
     def connect(self, now: Instant, predecessor: IsakmpSa | None = None) -> IsakmpSa:
         """Begin phase 1; the children of the configuration follow by themselves."""
         config = self.config
-        remote = config.remote_address if predecessor is None else predecessor.path.remote.address
-        path = Path(Endpoint(config.address, config.port), Endpoint(remote, config.remote_ports[0]))
+        here, there = Endpoint(config.address, config.port), Endpoint(config.remote_address, config.remote_ports[0])
+        path = Path(here, there) if predecessor is None else predecessor.path  # floated ones stay (RFC 3947 section 4)
         sa = self._new_sa("initiator", self.entropy.ike_spi(), NO_COOKIE, path)
         sa.predecessor = predecessor
         self.register(sa)
