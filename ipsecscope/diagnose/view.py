@@ -18,6 +18,7 @@ from ipsecscope.diagnose import sizes
 from ipsecscope.diagnose.sizes import Envelope, Inner
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.codepoints import CodePoint
+from ipsecscope.dissect.ikev2.extensions.rfc5685 import GatewayIdentity
 from ipsecscope.dissect.registry.eap import EapCode
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
@@ -76,6 +77,17 @@ class View:
         for sa in self.analysis.ike_sas:
             found.setdefault(sa.responder.address, []).append(sa)
         return found
+
+    @cached_property
+    def sent_away(self) -> frozenset[tuple[str, str]]:
+        """Clients with the gateway that sent each to another one, as they tell the other (RFC 5685 section 4)."""
+        found: set[tuple[str, str]] = set()
+        for sa in self.analysis.ike_sas:
+            told = notify_in((record for each in opening(sa) for record in each.request), NotifyType.REDIRECTED_FROM)
+            gateway = None if told is None else told[1].content()
+            if isinstance(gateway, GatewayIdentity):
+                found.add((sa.initiator.address, gateway.summary()))
+        return frozenset(found)
 
     @cached_property
     def flows_between(self) -> dict[frozenset[str], list[Flow]]:

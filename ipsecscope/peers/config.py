@@ -107,6 +107,14 @@ class TlsVersion(StrEnum):
     TLS_1_3 = "1.3"
 
 
+class RedirectAt(StrEnum):
+    """When a gateway sends its clients to another one (RFC 5685)."""
+
+    IKE_SA_INIT = "IKE_SA_INIT"
+    IKE_AUTH = "IKE_AUTH"
+    LATER = "later"  # when its owner says so
+
+
 class Mode(StrEnum):
     """What a Child SA protects: whole packets or the payload of packets."""
 
@@ -358,6 +366,8 @@ class PeerConfig(EndConfig, frozen=True, kw_only=True):
         remote_methods: how the other side may prove itself; empty for the peer's own method, and EAP for a gateway.
         eap_methods: what a gateway offers, in order.
         newest_tls: the highest version of TLS in EAP-TLS.
+        follow_redirects: client: go to another gateway when asked to (RFC 5685).
+        redirect_to: gateway: the address or name of the gateway that clients are sent to, ``redirect_at`` when.
         childless: initiator: no Child SA in IKE_AUTH (RFC 6023); responder: whether it supports that.
     """
 
@@ -374,6 +384,9 @@ class PeerConfig(EndConfig, frozen=True, kw_only=True):
     mobike: bool = False
     signature_hashes: tuple[HashAlgorithm, ...] = DEFAULT_HASHES
     ppk: Ppk | None = None
+    follow_redirects: bool = False
+    redirect_to: str = ""
+    redirect_at: RedirectAt = RedirectAt.IKE_SA_INIT
     faults: Faults = Faults()
 
     @property

@@ -148,6 +148,19 @@ class SecretShared(PeerEvent, frozen=True, kw_only=True):
     child_spis: tuple[bytes, ...] = ()
 
 
+class Redirected(PeerEvent, frozen=True, kw_only=True):
+    """The gateway sends us to another one, given by address or name."""
+
+    name: ClassVar[str] = "ike_sa:redirected"
+
+    gateway: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Where to."""
+        return {"gateway": self.gateway}
+
+
 class MskDerived(PeerEvent, frozen=True, kw_only=True):
     """An EAP method gave both sides a key, which AUTH is made with (RFC 7296 section 2.16)."""
 

@@ -6,6 +6,7 @@ The same name and seed give the same bytes, so a capture is its row in one of th
 from __future__ import annotations
 
 from ipsecscope.peers.scenario import Generated, Scenario, play
+from ipsecscope.peers.scenarios_extensions import EXTENSION_SCENARIOS
 from ipsecscope.peers.scenarios_hostile import HOSTILE_SCENARIOS
 from ipsecscope.peers.scenarios_ikev1 import IKEV1_SCENARIOS
 from ipsecscope.peers.scenarios_ikev2 import IKEV2_SCENARIOS
@@ -17,6 +18,7 @@ __all__ = ["BY_NAME", "SCENARIOS", "Generated", "Scenario", "generate"]
 SCENARIOS: tuple[Scenario, ...] = (
     *IKEV1_SCENARIOS,
     *IKEV2_SCENARIOS,
+    *EXTENSION_SCENARIOS,
     *NETWORK_SCENARIOS,
     *MISFIT_SCENARIOS,
     *HOSTILE_SCENARIOS,

@@ -49,14 +49,26 @@ def notifies(payloads: Iterable[Payload]) -> Iterator[CodePoint]:
 
 
 def refusal_of(payloads: Iterable[Payload]) -> str | None:
-    """The name of the notify that refuses a request, or asks for it again: any error type, and COOKIE."""
+    """The name of the notify that refuses a request, or asks for another one.
+
+    Any error type, and in IKE_SA_INIT COOKIE and REDIRECT (RFC 5685 section 3): they come with notifications only.
+    """
+    payloads = tuple(payloads)
     for kind in notifies(payloads):
         if isinstance(kind, IsakmpNotifyType):
             if int(kind) < FIRST_STATUS:
                 return str(kind)
-        elif int(kind) < FIRST_STATUS or int(kind) in _ASKS_AGAIN:
+        elif (
+            int(kind) < FIRST_STATUS
+            or int(kind) in _ASKS_AGAIN
+            or (kind == NotifyType.REDIRECT and _only_notifies(payloads))
+        ):
             return str(kind)
     return None
+
+
+def _only_notifies(payloads: tuple[Payload, ...]) -> bool:
+    return all(isinstance(payload.body, ikev2.Notify | ikev2.VendorId) for payload in payloads)
 
 
 def has_encrypted(payloads: tuple[Payload, ...]) -> bool:

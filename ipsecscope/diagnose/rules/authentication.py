@@ -304,6 +304,8 @@ def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | 
     exchange = answer.exchange
     if sa.version == 1 or answer.kind not in {"complete", "unknown"} or exchange is None or view.flows_of(sa):
         return None
+    if (sa.initiator.address, sa.responder.address) in view.sent_away:  # it leaves because it was asked to (RFC 5685)
+        return None
     following = next_after(sa, exchange)
     if following is None or following.initiated_by != "initiator" or not view.closes(sa, following):
         return None

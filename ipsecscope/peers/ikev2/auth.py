@@ -21,11 +21,12 @@ from ipsecscope.dissect.ikev2 import (
 from ipsecscope.dissect.ikev2.extensions.rfc8784 import NoPpkAuth, PpkIdentity
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, PpkIdType
 from ipsecscope.peers import events
-from ipsecscope.peers.config import NULL_IDENTITY, AuthMethod, Identity, SettingError
+from ipsecscope.peers.config import NULL_IDENTITY, AuthMethod, Identity, RedirectAt, SettingError
 from ipsecscope.peers.eap import EapClient, EapServer
 from ipsecscope.peers.eap_tls import TlsEnd, TlsTrust
 from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.ikev2 import authentication, child
+from ipsecscope.peers.ikev2 import authentication, child, redirect
+from ipsecscope.peers.ikev2.informational import DeleteIke
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.sa import ChildSa, IkeSa
 from ipsecscope.peers.ikev2.sa_init import report_keys
@@ -166,6 +167,9 @@ def complete(sa: IkeSa, received: Received | None, now: Instant) -> Input | None
     handshake = sa.handshake
     if received.notify(NotifyType.MOBIKE_SUPPORTED) is not None and sa.config.mobike:
         sa.supported.add(NotifyType.MOBIKE_SUPPORTED)
+    if redirect.follow(sa, received, now):
+        sa.begin(DeleteIke("leaves the gateway that sent it away"), now)
+        return None
     if handshake.child is None:
         return None
     agreed = child.settle(sa, handshake.child, received)
@@ -297,7 +301,10 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     if asked.notify(NotifyType.INITIAL_CONTACT) is not None:
         sa.owner.supersede(sa, now)
     made: ChildSa | None = None
-    if asked.first(SecurityAssociation) is not None:
+    can_go = NotifyType.REDIRECT_SUPPORTED in sa.supported
+    if redirect.sends_away(sa.config, received.path, RedirectAt.IKE_AUTH, supported=can_go):
+        bodies.append(redirect.redirect(sa.config.redirect_to))
+    elif asked.first(SecurityAssociation) is not None:
         made, payloads = _first_child(sa, asked)
         bodies += payloads
     established(sa, now)

@@ -23,6 +23,7 @@ from ipsecscope.peers.ikev2.create_child import NewChild
 from ipsecscope.peers.ikev2.informational import DeleteChild, DeleteIke, Probe, UpdateAddresses
 from ipsecscope.peers.ikev2.key_exchange import UNFINISHED, forget
 from ipsecscope.peers.ikev2.messages import Received, in_clear, note
+from ipsecscope.peers.ikev2.redirect import SendAway, is_forged
 from ipsecscope.peers.ikev2.rekey_ike import RekeyIke
 from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State
 from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, HALF_OPEN, IKE_SA_TABLE, TASK_DONE
@@ -222,6 +223,15 @@ class Ikev2Peer:
             if other is not sa and other.remote_id == sa.remote_id and other.state not in HALF_OPEN_STATES:
                 other.close(now, "INITIAL_CONTACT")
 
+    def redirect(self, sa: IkeSa, gateway: str, now: Instant) -> None:
+        """Begin with another gateway; only a peer that begins does so."""
+        del sa, gateway, now
+        self.mailbox.counts["redirections not followed"] += 1
+
+    def send_away(self, gateway: str, now: Instant) -> None:
+        """Send the client of the newest IKE SA to another gateway (RFC 5685 section 5)."""
+        self._established().begin(SendAway(gateway), now)
+
     def schedule(self, sa: IkeSa, when: Instant) -> None:
         """Wake the SA then."""
         self._scheduled += 1
@@ -348,6 +358,9 @@ class Ikev2Peer:
             return
         received = self._open(sa, message, data, path)
         if received is None:
+            return
+        if is_forged(sa, received):
+            self.mailbox.counts["redirections with another nonce"] += 1
             return
         self._heard(sa, received, now)
         if received.exchange_type == ExchangeType.IKE_SA_INIT and received.first(SecurityAssociation) is not None:

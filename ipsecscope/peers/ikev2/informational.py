@@ -10,7 +10,7 @@ from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.peers import events
 from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.ikev2 import child
+from ipsecscope.peers.ikev2 import child, redirect
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.sa import ChildSa, ChildState, IkeSa, State
 from ipsecscope.peers.ikev2.sa_init import learn_nat, nat_detection
@@ -140,6 +140,8 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     if cookie is not None:  # RFC 4555 section 3.7: returned unmodified
         bodies.append(note(NotifyType.COOKIE2, cookie.data))
     sa.answer(received, bodies, now)
+    if redirect.follow(sa, received, now):  # RFC 5685 section 5: the client deletes the IKE SA with the old gateway
+        sa.begin(DeleteIke("leaves the gateway that sent it away"), now)
     error = received.error
     return FATAL if error is not None and error.notify_type in _FATAL else None
 

@@ -21,6 +21,10 @@ from ipsecscope.peers.peer import Path
 
 COOKIE_SECRET_LIFETIME = 120 * SECOND  # a cookie of the secret before is still taken
 COOKIE_SIZE = 20
+_WHY = {
+    "COOKIE": "wants to see that the initiator receives at its address",
+    "REDIRECT": "sends the initiator to another gateway",
+}
 
 
 class Responder(Ikev2Peer):
@@ -99,7 +103,7 @@ class Responder(Ikev2Peer):
         bodies: list[Body] = [refusal]
         payloads = arrange(answered, bodies)
         name = refusal_of(ExchangeType.IKE_SA_INIT, [refusal])
-        why = "wants to see that the initiator receives at its address" if name == "COOKIE" else "refuses"
+        why = _WHY.get(name, "refuses")
         story = f"{notation(answered, payloads, protected=False)}. Responder: {why}, and keeps no state"
         data = Message(header=answered, payloads=payloads).build()
         marker = NON_ESP_MARKER if path.local.port == self.config.nat_port else b""

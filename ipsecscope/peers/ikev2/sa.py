@@ -35,6 +35,7 @@ from ipsecscope.peers.ikev2.protection import Protection, Sealed
 from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task, Unfinished
 from ipsecscope.peers.peer import Input, Local, Machine, Path
 
+_ASKS_AGAIN = (NotifyType.COOKIE, NotifyType.REDIRECT)  # answers to IKE_SA_INIT that want another request
 MAX_TASKS = 64  # exchanges that wait for their turn
 MESSAGE_IDS = 2**32  # RFC 7296 section 2.2: an IKE SA must be rekeyed before its message ids run out
 
@@ -58,6 +59,10 @@ class Owner(AssociationOwner, Protocol):
 
     def forget(self, sa: IkeSa) -> None:
         """Do not find it any more."""
+        ...
+
+    def redirect(self, sa: IkeSa, gateway: str, now: Instant) -> None:
+        """Begin with another gateway, which that of the SA sends us to (RFC 5685)."""
         ...
 
     def supersede(self, sa: IkeSa, now: Instant) -> None:
@@ -319,8 +324,8 @@ class IkeSa(Association[Owner, PeerConfig, State]):
 def refusal_of(exchange_type: ExchangeType, notifies: Iterable[Notify]) -> str:
     """The notification by which a response refuses its request or asks for another one; empty when none does."""
     for notify in notifies:
-        asks_again = notify.notify_type == NotifyType.COOKIE and exchange_type == ExchangeType.IKE_SA_INIT
-        if notify.is_error or asks_again:
+        elsewhere = notify.notify_type in _ASKS_AGAIN and exchange_type == ExchangeType.IKE_SA_INIT
+        if notify.is_error or elsewhere:
             return str(notify.notify_type)
     return ""
 

@@ -18,8 +18,9 @@ from ipsecscope.dissect.ikev2.notify import InvalidKePayload
 from ipsecscope.dissect.natt import Endpoint, nat_detection_hash
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, KeyExchangeMethod, NotifyType, TransformType
 from ipsecscope.peers import events
-from ipsecscope.peers.config import PeerConfig
+from ipsecscope.peers.config import PeerConfig, RedirectAt
 from ipsecscope.peers.entropy import Entropy, Instant
+from ipsecscope.peers.ikev2 import redirect
 from ipsecscope.peers.ikev2.authentication import certificate_request
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, note
 from ipsecscope.peers.ikev2.negotiation import (
@@ -47,7 +48,6 @@ _STATUS = (
     NotifyType.IKEV2_FRAGMENTATION_SUPPORTED,
     NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED,
     NotifyType.CHILDLESS_IKEV2_SUPPORTED,
-    NotifyType.REDIRECT_SUPPORTED,
     NotifyType.USE_PPK,
 )
 
@@ -75,10 +75,18 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         Nonce(data=handshake.ni),
         *_nat_detection(sa, sa.path),
         *_announced(config, initiator=True),
+        *_redirection(sa),
     ]
     sa.next_id = 0
     handshake.request = sa.request(ExchangeType.IKE_SA_INIT, bodies, now)
     return None
+
+
+def _redirection(sa: IkeSa) -> list[Body]:
+    """That we go where a gateway sends us, or which one sent us here (RFC 5685 sections 3 and 4)."""
+    if sa.handshake.redirected_from:
+        return [redirect.redirected_from(sa.handshake.redirected_from)]
+    return [note(NotifyType.REDIRECT_SUPPORTED)] if sa.config.follow_redirects else []
 
 
 def _first_method(config: PeerConfig) -> KeyExchangeMethod:
@@ -157,13 +165,6 @@ def _float(sa: IkeSa) -> None:
         sa.path = Path(Endpoint(sa.path.local.address, port), Endpoint(sa.path.remote.address, there))
 
 
-def redirected(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Note where the gateway sends us (RFC 5685 section 3); going there is our owner's decision."""
-    del received
-    sa.close(now, "redirected")
-    return None
-
-
 def refused(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     """Give up: the responder refuses."""
     error = None if received is None else received.error
@@ -194,6 +195,8 @@ def screen(received: Received, config: PeerConfig, *, cookie: bytes | None) -> N
         found = received.notify(NotifyType.COOKIE)
         if config.faults.endless_cookies or found is None or found.data != cookie:
             return note(NotifyType.COOKIE, cookie)
+    if redirect.sends_away(config, received.path, RedirectAt.IKE_SA_INIT, supported=redirect.supports(received)):
+        return redirect.redirect(config.redirect_to, redirect.nonce_of(received))
     critical = received.unknown_critical
     if critical is not None:
         return note(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes((critical.kind,)))
@@ -315,6 +318,8 @@ def _learn(sa: IkeSa, received: Received, now: Instant) -> None:
     """What the other side announced, and who is behind a NAT."""
     sa.last_heard = now
     sa.supported |= {kind for kind in _STATUS if received.notify(kind) is not None}
+    if redirect.supports(received):
+        sa.supported.add(NotifyType.REDIRECT_SUPPORTED)
     hashes = received.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     content = None if hashes is None else hashes.content()
     if isinstance(content, SignatureHashAlgorithms):
@@ -391,7 +396,6 @@ __all__ = [
     "forget_half_open",
     "learn_nat",
     "nat_detection",
-    "redirected",
     "refused",
     "report_keys",
     "retry_with_cookie",

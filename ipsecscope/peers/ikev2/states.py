@@ -134,6 +134,7 @@ class Handshake:
     pair: KeyPair | None = None
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
     cookie: bytes = b""
+    redirected_from: str = ""  # the gateway that sent us here
     retries: int = 0
     rounds: deque[KeyExchangeMethod] = field(default_factory=deque)
     sequence: int = 0

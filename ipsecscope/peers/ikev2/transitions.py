@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from ipsecscope.dissect.registry.ikev2 import NotifyType
 from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.ikev2 import auth, create_child, informational, intermediate, key_exchange, rekey_ike, sa_init
+from ipsecscope.peers.ikev2 import (
+    auth,
+    create_child,
+    informational,
+    intermediate,
+    key_exchange,
+    redirect,
+    rekey_ike,
+    sa_init,
+)
 from ipsecscope.peers.ikev2.messages import Received, note
 from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildState, IkeSa, State
 from ipsecscope.peers.peer import Found, Go, Input, Local, Reply, Request, Table, ignore
@@ -119,7 +128,7 @@ IKE_SA_TABLE: Table[State] = Table(
             Reply("N(INVALID_KE_PAYLOAD)"): Go(
                 None, sa_init.retry_with_method, "the responder wants another key exchange method"
             ),
-            Reply("N(REDIRECT)"): Go(State.CLOSED, sa_init.redirected, "the gateway sends us to another one"),
+            Reply("N(REDIRECT)"): Go(State.CLOSED, redirect.leave, "the gateway sends us to another one"),
             Reply("SA, KE, Nr"): Go(None, sa_init.accept, "both sides have keys now"),
             sa_init.ANOTHER_KEY_EXCHANGE: _NEXT_ROUND,
             sa_init.KEYS_COMPLETE: _PROVES,
