@@ -78,13 +78,13 @@ class _Columns:
         self.count = 0
 
     def add(self, *run: npt.NDArray[Any]) -> None:
-        """Add a run of records: offset, captured, original, time_ns, link_type."""
+        """Add a run of records: offset, captured, original, time_ns, link_type, interface."""
         self.runs.append(run)
         self.count += len(run[0])
 
     def records(self, file: int, buffer: bytes, base: int, first_number: int) -> Records:
         """The columns as a window of records."""
-        offset, captured, original, time_ns, link_type = (
+        offset, captured, original, time_ns, link_type, interface = (
             np.concatenate(column) for column in zip(*self.runs, strict=True)
         )
         return Records(
@@ -97,6 +97,7 @@ class _Columns:
             original=original.astype(np.uint32),
             time_ns=time_ns.astype(np.int64),
             link_type=link_type.astype(np.uint16),
+            interface=interface.astype(np.uint32),
             comments=self.comments,
         )
 
@@ -113,6 +114,7 @@ class PcapngReader:
         self._order = ORDERS[stream.buffer[8:12]]
         self._interfaces: dict[int, _Described] = {}
         self._described = 0
+        self._earlier = 0  # interfaces of earlier sections
         self._last_ns = 0
         self._damages = 0
         self._tried = 0
@@ -231,7 +233,8 @@ class PcapngReader:
             if text:
                 columns.comments[columns.count + int(index)] = text
         self._last_ns = int(times[-1])
-        columns.add(starts + _PACKET_HEADER, captured, original, times, link_types)
+        interfaces = rows["interface"].astype(np.int64) + self._earlier
+        columns.add(starts + _PACKET_HEADER, captured, original, times, link_types, interfaces)
 
     def _believable(
         self,
@@ -269,20 +272,23 @@ class PcapngReader:
         return np.array(fitting, np.int64)
 
     def _one(
-        self, place: tuple[int, int], sizes: tuple[int, int], time_ns: int, link_type: int, columns: _Columns
+        self, place: tuple[int, int], sizes: tuple[int, int], time_ns: int, interface: int, columns: _Columns
     ) -> None:
         """Add one record: ``place`` is the block and its data, ``sizes`` captured and original length."""
+        link_type = self._interface_of(interface).link_type
         starts = np.array([place[0]], np.int64)
         captured = np.array([sizes[0]], np.int64)
         original = self._original(starts, np.array([sizes[1]], np.int64), captured, columns)
-        columns.add(starts + (place[1] - place[0]), captured, original, np.array([time_ns]), np.array([link_type]))
+        times, link_types = np.array([time_ns]), np.array([link_type])
+        interfaces = np.array([interface + self._earlier])
+        columns.add(starts + (place[1] - place[0]), captured, original, times, link_types, interfaces)
 
     def _simple(self, at: int, stop: int, columns: _Columns) -> None:
         described = self._interface_of(0)
         (original,) = struct.unpack_from(self._order + "I", self._stream.buffer, at + 8)
         captured = min(original, stop - at - 16, described.snaplen or original)
         self._say_once("capture.no-time", "simple packet blocks have no time: that of the record before is shown")
-        self._one((at, at + 12), (captured, original), self._last_ns, described.link_type, columns)
+        self._one((at, at + 12), (captured, original), self._last_ns, 0, columns)
 
     def _obsolete(self, at: int, stop: int, columns: _Columns) -> None:
         """The obsolete Packet Block: as the enhanced one, with 16 bits of interface number and 16 of drop count."""
@@ -299,7 +305,7 @@ class PcapngReader:
         if text := comment_in(buffer, data + padded(captured), stop - 4, self._order):
             columns.comments[columns.count] = text
         self._last_ns = time_ns
-        self._one((at, data), (captured, original), time_ns, described.link_type, columns)
+        self._one((at, data), (captured, original), time_ns, number, columns)
 
     # Everything else
 
@@ -307,6 +313,7 @@ class PcapngReader:
         buffer, facts = self._stream.buffer, self._faults.facts
         self._order = ORDERS[buffer[at + 8 : at + 12]]
         self._interfaces, self._described = {}, 0
+        self._earlier = len(self._faults.facts.interfaces)
         self._faults.count("sections")
         (major,) = struct.unpack_from(self._order + "H", buffer, at + 12)
         if major != 1:

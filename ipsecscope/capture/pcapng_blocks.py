@@ -77,6 +77,7 @@ class InterfaceOption(IntEnum):
 class StatisticsOption(IntEnum):
     """Options of an Interface Statistics Block."""
 
+    END = 3  # of the capture: two words, the higher first
     RECEIVED = 4
     DROPPED = 5
     OS_DROPPED = 7
@@ -168,5 +169,9 @@ def statistics(buffer: bytes, at: int, stop: int, order: str) -> dict[str, Any]:
     names = {int(option): option.name.lower() for option in StatisticsOption}
     for code, value in options(buffer, at + 12, stop, order):
         if code in names and len(value) == 8:
-            (counters[names[code]],) = struct.unpack(order + "Q", value)
+            if code == StatisticsOption.END:
+                high, low = struct.unpack(order + "II", value)
+                counters["end"] = high << 32 | low
+            else:
+                (counters[names[code]],) = struct.unpack(order + "Q", value)
     return counters

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+NO_LINK_TYPE = 0xFFFF  # is in no registry: the record is skipped
+
 
 class CaptureNote(msgspec.Struct, frozen=True):
     """Something to say about a capture file itself.
@@ -68,6 +70,7 @@ class Records(msgspec.Struct):
     ``buffer`` holds the bytes; ``offset`` (int64) is where each record's data starts in it, ``captured`` and
     ``original`` (uint32) are its lengths, ``time_ns`` (int64) its time, ``link_type`` (uint16) what it starts with.
     ``base`` is the file offset of ``buffer[0]``; ``first_number`` the 1-based number of the first record.
+    ``interface`` (uint32) indexes the file's interfaces; empty where there is only one.
     """
 
     file: int
@@ -80,9 +83,15 @@ class Records(msgspec.Struct):
     time_ns: npt.NDArray[np.int64]
     link_type: npt.NDArray[np.uint16]
     comments: dict[int, str] = msgspec.field(default_factory=dict)
+    interface: npt.NDArray[np.uint32] = msgspec.field(default_factory=lambda: np.empty(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def only(self, interface: int) -> Records:
+        """The same records, of which those of other interfaces have a link type that nobody reads."""
+        mine = self.interface == interface if len(self.interface) else np.full(len(self), interface == 0)
+        return msgspec.structs.replace(self, link_type=np.where(mine, self.link_type, NO_LINK_TYPE).astype(np.uint16))
 
     def __getitem__(self, index: int) -> Frame:
         """The record at ``index`` (0-based within this window) as a Frame."""

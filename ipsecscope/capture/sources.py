@@ -157,6 +157,7 @@ def _part(records: Records, start: int, stop: int) -> Records:
         time_ns=records.time_ns[rows],
         link_type=records.link_type[rows],
         comments={row - start: text for row, text in records.comments.items() if start <= row < stop},
+        interface=records.interface[rows],
     )
 
 

@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy: no thread pool for 
 
 import typer
 
-from ipsecscope.cli import analyze, dissect, explain, export, generate, keys, live
+from ipsecscope.cli import analyze, compare, dissect, explain, export, generate, keys, live
 from ipsecscope.cli.console import INTERNAL, OK, UNUSABLE, complain
 
-COMMANDS = (analyze, dissect, explain, export, keys, generate, live)
+COMMANDS = (analyze, compare, dissect, explain, export, keys, generate, live)
 
 app = typer.Typer(
     name="ipsecscope",

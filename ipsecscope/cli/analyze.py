@@ -22,10 +22,10 @@ from ipsecscope.cli.console import (
     near,
     writing,
 )
-from ipsecscope.cli.options import Files, Force, IkePorts, Keys, Output, Width, key_ring
+from ipsecscope.cli.options import Files, Force, IkePorts, Keys, Level, Output, Width, is_at_least, key_ring
 
 if TYPE_CHECKING:
-    from ipsecscope.reports.document import Finding, Note
+    from ipsecscope.reports.document import Note
 
 
 def register(app: typer.Typer) -> None:
@@ -43,16 +43,6 @@ class Format(StrEnum):
     json = "json"
     jsonl = "jsonl"
     sarif = "sarif"
-
-
-class Level(StrEnum):
-    """Severities of findings, the worst first."""
-
-    critical = "critical"
-    high = "high"
-    medium = "medium"
-    low = "low"
-    info = "info"
 
 
 def analyze(
@@ -101,7 +91,9 @@ def analyze(
         write_report(report, analysis, format.value, out, width=width)
     if stopped():
         raise typer.Exit(INTERRUPTED)
-    failed = fail_on is not None and any(_is_at_least(each, fail_on) for each in report.findings)
+    failed = fail_on is not None and any(
+        each.suppressed_by is None and is_at_least(each.severity, fail_on) for each in report.findings
+    )
     raise typer.Exit(_exit_code(report.notes, failed=failed, partial=bool(analysis.errors) or problems))
 
 
@@ -124,11 +116,6 @@ def _chosen(
                 fail(f"{option} {name}: no such name{near(name, known)}")
         found.append([by_name[name.lower()] for name in names or ()])
     return found[0], found[1], found[2]
-
-
-def _is_at_least(finding: Finding, level: Level) -> bool:
-    order = [each.value for each in Level]
-    return finding.suppressed_by is None and order.index(finding.severity) <= order.index(level.value)
 
 
 def _exit_code(notes: Iterable[Note], *, failed: bool, partial: bool) -> int:

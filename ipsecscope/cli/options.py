@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,23 @@ Keys = Annotated[
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file if it exists.")]
 Width = Annotated[int | None, typer.Option("--width", help="Columns of text output.", min=60, max=1000)]
+
+
+class Level(StrEnum):
+    """Severities of findings, the worst first."""
+
+    critical = "critical"
+    high = "high"
+    medium = "medium"
+    low = "low"
+    info = "info"
+
+
+def is_at_least(severity: str, level: Level) -> bool:
+    """Whether a finding of some severity is as bad as the level that was asked for, or worse."""
+    order = [each.value for each in Level]
+    return order.index(severity) <= order.index(level.value)
+
 
 ENVIRONMENT = "env:"  # in front of the name of an environment variable that holds key material
 

@@ -37,8 +37,13 @@ POSSIBLE: Confidence = "possible"
 # Evaluation and report order: what gates the others comes first, opinions about strength come late.
 GROUPS = ("CAP", "PH1", "AUTH", "PH2", "NAT", "NET", "ESP", "LIFE", "SEC", "INTEROP", "HOST")
 
+
+class TwoCaptures:
+    """What rules over two captures of the same traffic run over: ``compare`` makes one, ``analyze`` never does."""
+
+
 Subject = Analysis | IkeSa | Exchange | ChildSa | Flow
-SUBJECTS: tuple[type, ...] = (Analysis, IkeSa, Exchange, ChildSa, Flow)
+SUBJECTS: tuple[type, ...] = (Analysis, IkeSa, Exchange, ChildSa, Flow, TwoCaptures)
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -118,7 +123,7 @@ class LookAlike(msgspec.Struct, frozen=True):
     told_apart_by: str
 
 
-Check = Callable[..., Iterable[Found]]
+Check = Callable[..., Iterable[Any]]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,9 +260,9 @@ def _subject_of(check: Check, code: str) -> type:
     """What a rule runs over: the annotation of its first parameter."""
     first = next(iter(inspect.signature(check).parameters), "")
     over = get_type_hints(check).get(first)
-    if over not in SUBJECTS or not isinstance(over, type):
+    if over is None or not issubclass(over, SUBJECTS):
         raise ValueError(f"{code} runs over {over}, which is no subject of a rule")
-    return over
+    return over if isinstance(over, type) else type(over)
 
 
 def in_order(rules: Iterable[Rule]) -> Iterator[Rule]:

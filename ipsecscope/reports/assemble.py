@@ -82,10 +82,12 @@ def _keys(analysis: Analysis) -> document.Keys | None:
 
 def _capture(analysis: Analysis, clock: Clock) -> document.Capture:
     counts = analysis.counts
-    files = [_file(facts, analysis.capture_notes if index == 0 else []) for index, facts in enumerate(analysis.files)]
+    files = [
+        capture_file(facts, analysis.capture_notes if index == 0 else []) for index, facts in enumerate(analysis.files)
+    ]
     files += [
         document.CaptureFile(
-            name=_name(each.name), format="", frames=0, link_types=[], truncated=False, notes=[], error=each.reason
+            name=name_of(each.name), format="", frames=0, link_types=[], truncated=False, notes=[], error=each.reason
         )
         for each in analysis.errors
     ]
@@ -109,24 +111,30 @@ def _capture(analysis: Analysis, clock: Clock) -> document.Capture:
     )
 
 
-def _name(file: str) -> str:
+def name_of(file: str) -> str:
     """A file name as text; octets of it that are not UTF-8 become escapes."""
     return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
-def _file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
+def capture_file(facts: FileFacts, more: list[CaptureNote]) -> document.CaptureFile:
+    """One input file, with notes that are about all of them."""
     notes = [*facts.notes, *more]
     kinds = {note.kind for note in notes}
     return document.CaptureFile(
-        name=_name(facts.name),
+        name=name_of(facts.name),
         format=facts.format,
         frames=facts.frames,
         link_types=list(dict.fromkeys(link_type_name(each.link_type) for each in facts.interfaces)),
         truncated=bool(kinds & TRUNCATIONS),
         damaged=bool(kinds & DAMAGE),
-        notes=[document.CaptureNote(each.kind, each.text, each.offset, each.size, each.frame) for each in notes],
+        notes=[note_of(each) for each in notes],
         compression=facts.compression,
     )
+
+
+def note_of(each: CaptureNote) -> document.CaptureNote:
+    """Something to say about a capture file."""
+    return document.CaptureNote(each.kind, each.text, each.offset, each.size, each.frame)
 
 
 def _ike_sa(sa: sas.IkeSa, verified: Verified, clock: Clock) -> document.IkeSa:

@@ -96,6 +96,7 @@ def analyze(
     progress: Progress | None = None,
     sink: Sink | None = None,
     stopped: Callable[[], bool] = bool,
+    interface: int | None = None,
 ) -> Analysis:
     """Read captures and build their timeline.
 
@@ -106,6 +107,7 @@ def analyze(
         progress: called with (files done, frames read) now and then.
         sink: called with every ESP or AH packet that was opened, in the order of the capture.
         stopped: asked now and then; once it says so, nothing more is read, and a note says how far it came.
+        interface: the number of the only interface to look at; None for all.
 
     A file that cannot be used is an entry of ``Analysis.errors``; the others are analysed.
     """
@@ -119,7 +121,7 @@ def analyze(
         run.counts.frames += len(records)
         if len(records):
             run.span(int(records.time_ns.min()), int(records.time_ns.max()))
-        columns, datagrams = classify(records, pipeline)
+        columns, datagrams = classify(records if interface is None else records.only(interface), pipeline)
         run.take(columns, datagrams)
         if progress is not None:
             progress(records.file, run.counts.frames)
@@ -135,7 +137,7 @@ def analyze(
     _take_embedded_keys(ring, sources)
     if not ring.is_empty:
         traffic_opener = TrafficOpener(ring, trackers, run.register, opener.ikev1, opener.ikev2, sink)
-        _second_look(sources, ike_ports, traffic_opener, run.counts.frames)
+        _second_look(sources, ike_ports, traffic_opener, run.counts.frames, interface)
         traffic = traffic_opener.results()
     verified = {sa.id: verify_sa(sa, opener) for sa in trackers}
     analysis = run.finish(trackers, children, traffic, verified, facts, [*failures, *broken])
@@ -155,14 +157,16 @@ def _take_embedded_keys(ring: KeyRing, sources: list[Source]) -> None:
                     ring.add(record)
 
 
-def _second_look(sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener, frames: int) -> None:
+def _second_look(
+    sources: list[Source], ike_ports: frozenset[int], opener: TrafficOpener, frames: int, interface: int | None
+) -> None:
     """Read the captures again, as far as the first time, and open every ESP and AH packet."""
     pipeline = Pipeline(ike_ports=ike_ports)
     for records in merge(sources):
         frames -= len(records)
         if frames < 0:
             break
-        columns, _ = classify(records, pipeline)
+        columns, _ = classify(records if interface is None else records.only(interface), pipeline)
         rows = np.isin(columns.kind, (int(Kind.ESP), int(Kind.AH))) & (columns.duplicate_of == 0)
         for row in np.flatnonzero(rows).tolist():
             opener.feed(row_datagram(columns, row))

@@ -21,7 +21,7 @@ from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.public_values import SIZES
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.timeline.contents import first
-from ipsecscope.timeline.sas import Exchange, IkeSa, Role
+from ipsecscope.timeline.sas import Exchange, IkeSa, Role, Suite
 
 
 def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
@@ -81,6 +81,29 @@ def key_exchange_of(sa: IkeSa, exchange: Exchange, view: View) -> tuple[bool | N
     return (False, "") if inner.high <= most + 8 else (None, "")
 
 
+def _only_pfs_is_new(sa: IkeSa, exchange: Exchange) -> bool:
+    """Whether a refusal that can be read is of a key exchange: the rest of the offer made the Child SA that stands."""
+    error = error_of(exchange.response)
+    if error is not None and int(error) == int(NotifyType.INVALID_KE_PAYLOAD):
+        return True
+    bodies = [first(record.payloads, ikev2.SecurityAssociation) for record in exchange.request]
+    suites = [child.suite for child in sa.child_sas if child.suite is not None and child.suite.encr is not None]
+    return error is not None and any(
+        _offers(proposal, suite)
+        for body in bodies
+        if body is not None
+        for proposal in body.proposals
+        for suite in suites
+    )
+
+
+def _offers(proposal: ikev2.Proposal, suite: Suite) -> bool:
+    """Whether one could choose these algorithms from a proposal."""
+    transforms = [(str(algorithm), length) for _, algorithm, length in proposal.algorithms]
+    encr = (suite.encr, suite.key_length) in transforms
+    return encr and (suite.integ is None or any(name == suite.integ for name, _ in transforms))
+
+
 @rule(
     "PH2-007",
     "pfs-mismatch-first-rekey",
@@ -123,7 +146,11 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         carries = f"asks for a fresh key exchange ({groups})" if has_ke else "has no key exchange"
         working = min(flow.first_ns for flow in view.flows_of(sa))
         yield Found(
-            confidence=LIKELY if has_ke or error is not None else POSSIBLE,
+            confidence=CERTAIN
+            if _only_pfs_is_new(sa, exchange)
+            else LIKELY
+            if has_ke or error is not None
+            else POSSIBLE,
             summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} worked from {clock(working)}; the request to "
             f"renew it, which {carries} ({frames(exchange.request)}), was refused"
             f"{f' with {error}' if error is not None else ''} ({frames(exchange.response)}): the PFS settings differ.",
