@@ -5,6 +5,7 @@ Hints are starting points for the operator of one side; nobody applies them for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from ipsecscope.diagnose.dialects import Dialect, word_of
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.timeline.contents import bodies, ikev1_suite, ikev2_suite, quick_mode_suite
-from ipsecscope.timeline.sas import IkeSa, MessageRecord, Role, Suite
+from ipsecscope.timeline.sas import Endpoint, IkeSa, MessageRecord, Role, Suite
 
 HINT = "hint, to be checked against your own policy: "
 SHOWN_PROPOSALS = 4
+_PLAIN = re.compile(r"[A-Za-z0-9.@:_-]{1,64}")  # an identity that needs no quotes anywhere
 _DIALECTS: tuple[Dialect, ...] = ("swanctl", "libreswan", "ios")
 
 
@@ -169,6 +171,32 @@ def group_config(name: str) -> dict[str, str]:
     )
     found = {dialect: (form, word_of(name, dialect)) for dialect, form in forms}
     return {dialect: form.format(word) for dialect, (form, word) in found.items() if word is not None}
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+def psk_config(sa: IkeSa) -> dict[str, str]:
+    """Where one pre-shared key has to stand on both sides, with the identities or addresses that were seen."""
+    one, two = (_named(end) for end in (sa.initiator, sa.responder))
+    near, far = sa.initiator.address, sa.responder.address
+    version = "isakmp" if sa.version == 1 else "ikev2"
+    ios = (
+        f"on {near}: crypto isakmp key KEY address {far}; on {far}: crypto isakmp key KEY address {near}"
+        if version == "isakmp"
+        else f"on {near}: crypto ikev2 keyring K / peer B / address {far} / pre-shared-key KEY; on {far}: the same for {near}"
+    )
+    return {
+        "swanctl": f"the same on both sides: secrets {{ ike-1 {{ id-1 = {one}; id-2 = {two}; secret = … }} }}",
+        "libreswan": f'the same on both sides, in ipsec.secrets: {one} {two} : PSK "…"',
+        "ios": ios,
+    }
+
+
+def _named(end: Endpoint) -> str:
+    """The identity of one end where it was read and is a plain word, else its address."""
+    value = end.id[1] if end.id is not None else ""
+    return value if _PLAIN.fullmatch(value) else end.address
 
 
 # -- selectors -----------------------------------------------------------------------------------------------------

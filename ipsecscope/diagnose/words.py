@@ -55,6 +55,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def agreed(count: int, one: str, more: str) -> str:
+    """``1 message breaks``, ``2 messages break``."""
+    return f"{count} {one if count == 1 else more}"
+
+
+def span(first: int, last: int) -> str:
+    """``frame 3``, ``frames 3 to 21``: everything between the two."""
+    return f"frame {first}" if first == last else f"frames {first} to {last}"
+
+
 def listed(items: Sequence[str], last: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""

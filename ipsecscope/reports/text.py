@@ -6,6 +6,7 @@ here, and every string from the network passes ``escape.show``.
 
 from __future__ import annotations
 
+import textwrap
 from datetime import datetime
 from typing import TextIO
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ipsecscope.diagnose.dialects import TITLES
+from ipsecscope.diagnose.hints import HINT
 from ipsecscope.dissect.esp import LAST_RESERVED_SPI
 from ipsecscope.reports.document import ChildSa, Endpoint, Finding, Flow, Headline, IkeSa, Proposal, Report
 from ipsecscope.reports.escape import show
@@ -131,14 +134,34 @@ def _summary(console: Console, report: Report) -> None:
 
 def _headline(console: Console, report: Report) -> None:
     """The root causes, each with what to try; other findings that a reader should see stand at the end."""
+    hinted: set[str] = set()  # codes whose hints were shown: the same ones need no second look
     for headline in (report.headlines or [report.headline] if report.headline else [])[:MAX_HEADLINES]:
         console.print()
-        _line(console, f"{headline.code}  {show(headline.sentence, 1000)}", "bold red")
         finding = _finding_of(report, headline)
-        if finding is not None and finding.fix:
-            _line(console, f"  fix: {show(finding.fix, 600)}")
-        if finding is not None and finding.confirm:
-            _line(console, f"  to be sure: {show(finding.confirm, 600)}", "dim")
+        sure = f"{finding.confidence}: " if finding is not None else ""
+        _hanging(console, f"{headline.code}  ", f"{sure}{show(headline.sentence, 1000)}", "bold red")
+        if finding is None:
+            continue
+        if finding.fix:
+            _hanging(console, "  fix: ", show(finding.fix, 600))
+        for dialect, text in finding.config.items() if headline.code not in hinted else ():
+            _hanging(
+                console, f"  hint, {TITLES.get(dialect, show(dialect))}: ", show(text.removeprefix(HINT), 600), "dim"
+            )
+        hinted.add(headline.code)
+        if finding.confirm:
+            _hanging(console, "  to be sure: ", show(finding.confirm, 600), "dim")
+
+
+def _hanging(console: Console, label: str, text: str, style: str = "") -> None:
+    """A label with text beside it; further lines are indented, so that the labels stand out."""
+    indent = " " * (2 + len(label) - len(label.lstrip()))
+    width = max(console.width, MIN_WIDTH)
+    lines = textwrap.wrap(
+        text, width, initial_indent=label, subsequent_indent=indent, break_long_words=True, break_on_hyphens=False
+    )
+    for line in lines or [label.rstrip()]:
+        _line(console, line, style)
 
 
 def _finding_of(report: Report, headline: Headline) -> Finding | None:
@@ -157,8 +180,8 @@ def _findings(console: Console, report: Report) -> None:
         return
     console.print()
     for each in shown[:MAX_FINDINGS]:
-        text = f"{each.code}  {each.severity}, {each.confidence}: {show(each.summary, 600)}"
-        _line(console, text, _SEVERITY_STYLE.get(each.severity, ""))
+        text = f"{each.severity}, {each.confidence}: {show(each.summary, 600)}"
+        _hanging(console, f"{each.code}  ", text, _SEVERITY_STYLE.get(each.severity, ""))
     _more(console, len(shown) - MAX_FINDINGS, "findings")
 
 
@@ -171,7 +194,7 @@ def _ike_sa(console: Console, sa: IkeSa, report: Report) -> None:
     head.append(f"{sa.state}{basis}", style=_STATE_STYLE.get(sa.state, ""))
     _line(console, head)
     for fact in _facts(sa):
-        _line(console, f"  {fact}")
+        _hanging(console, "  ", fact)
     _ladder(console, sa)
     for child in sa.child_sas:
         _child(console, child, report)

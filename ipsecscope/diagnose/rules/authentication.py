@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecscope.diagnose import evidence, sizes
+from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import (
     CERTAIN,
     CRITICAL,
@@ -32,7 +32,7 @@ from ipsecscope.diagnose.view import (
     notify_in,
     opening,
 )
-from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
+from ipsecscope.diagnose.words import NANOSECONDS, clock, end_of, frames, seconds, times, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.extensions.rfc7427 import SignatureHashAlgorithms
 from ipsecscope.dissect.registry.ikev2 import AuthenticationMethod, ExchangeType, NotifyType
@@ -127,18 +127,21 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     exchange = answer.exchange
     if answer.kind != "refused" or exchange is None or view.flows_of(sa):
         return
-    name = str(answer.notify) if answer.notify is not None else "an error notify (AUTHENTICATION_FAILED by its place)"
-    how = "" if answer.basis == "decrypted" else ": the answer is too short for an identity and a proof of it"
+    name = f" with {answer.notify}" if answer.notify is not None else ""
+    how = "" if answer.basis == "decrypted" else ": its encrypted answer has room for an error and for nothing else"
     causes = ranked_causes(sa, view)
+    claimed = end_of(sa, "initiator").id
+    as_whom = f", which calls itself {claimed[1]}" if claimed is not None else ""
     yield Found(
         confidence=sureness_of(answer)
         if answer.inner is None or answer.inner.low <= sizes.LONE_NOTIFY_MAX
         else POSSIBLE,
-        summary=f"{who(sa, 'responder')} answered {who(sa, 'initiator')}'s authentication with {name} "
-        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. To check first: {causes[0]}.",
+        summary=f"{who(sa, 'responder')} refused to authenticate {who(sa, 'initiator')}{as_whom}{name} "
+        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. Check first whether {causes[0]}.",
         evidence=(*_error_places(exchange.response), *evidence.messages(exchange.records)),
         equation=None if answer.inner is None else answer.inner.equation,
         causes=causes,
+        config=hints.psk_config(sa) if causes[0] == CAUSES["psk"] else {},
     )
 
 
@@ -286,12 +289,12 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     pause = following.start_ns - exchange.stop_ns
     error = error_of(following.request)
     inner = view.inner(sa, following.request)
-    said = str(error) if error is not None else "a message with room for one notify or delete only"
+    said = f"with {error}" if error is not None else "with a message too short for anything but an error or a goodbye"
     yield Found(
         confidence=CERTAIN if error is not None else LIKELY if pause <= AT_ONCE_NS else POSSIBLE,
         summary=f"{who(sa, 'responder')} accepted {who(sa, 'initiator')} ({frames(exchange.response)}), but {who(sa, 'initiator')} "
-        f"sent {said} {seconds(pause)} later ({frames(following.request)}) and never used the SA: it does not accept "
-        f"{who(sa, 'responder')}.",
+        f"hung up {seconds(pause)} later ({frames(following.request)}) {said}: it does not accept the identity or the "
+        f"certificate of {who(sa, 'responder')}.",
         evidence=(*_error_places(following.request), *evidence.messages((*exchange.response, *following.request))),
         equation=None if inner is None or error is not None else inner.equation,
         causes=_responder_causes(sa, view, exchange.response),

@@ -98,11 +98,12 @@ def child_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
     if exchange is None or (answer.notify is not None and int(answer.notify) in _NOT_PROPOSAL):
         return
     known = answer.notify is not None
-    said = f"with {answer.notify}" if known else "in a message too short for one"
+    said = f" with {answer.notify}" if known else ""
+    how = "" if known else ", in an answer with room for identity, proof and an error, and for no tunnel"
     yield Found(
         confidence=CERTAIN if known else LIKELY,
         summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} authenticated each other, but {who(sa, 'responder')} refused the "
-        f"tunnel {said} ({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}): the IKE SA is up without a tunnel.",
+        f"tunnel{said} ({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}: IKE is up, and no data can pass.",
         evidence=(
             *(each for record in exchange.response for each in evidence.errors(record)),
             *evidence.messages(exchange.records),
@@ -253,6 +254,12 @@ def mode_mismatch(sa: IkeSa) -> Iterator[Found]:
         )
 
 
+_NO_ADDRESS = {
+    int(NotifyType.INTERNAL_ADDRESS_FAILURE): "has no address left, or no pool, for",
+    int(NotifyType.FAILED_CP_REQUIRED): "wants to give an address, and was not asked for one by",
+}
+
+
 @rule(
     "PH2-010",
     "config-request-failed",
@@ -277,7 +284,8 @@ def config_request_failed(sa: IkeSa, view: View) -> Iterator[Found]:
         yield Found(
             confidence=CERTAIN,
             severity=CRITICAL,
-            summary=f"{record.datagram.src} gave {record.datagram.dst} no address ({error}, {frames([record])}).",
+            summary=f"{record.datagram.src} {_NO_ADDRESS.get(int(error or 0), 'gave no address to')} {record.datagram.dst} "
+            f"({error}, {frames([record])}), so there is no tunnel.",
             evidence=evidence.errors(record),
         )
 

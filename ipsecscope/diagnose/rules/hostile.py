@@ -11,7 +11,7 @@ from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, LOW, MEDIUM, P
 from ipsecscope.diagnose.rules.interop import QUIRKS
 from ipsecscope.diagnose.rules.negotiation import refusals
 from ipsecscope.diagnose.view import View, opening, records_of
-from ipsecscope.diagnose.words import NANOSECONDS, counted, frames, listed, seconds, who
+from ipsecscope.diagnose.words import NANOSECONDS, agreed, counted, frames, listed, seconds, who
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.catalogue import severity_of
 from ipsecscope.dissect.notes import Severity
@@ -30,7 +30,10 @@ SCAN_LIFETIME = 28800
 SCAN_TRANSFORMS = 8
 COMMANDS = (b"bash -c", b"/bin/sh", b"/bin/bash", b"wget http", b"curl http", b"busybox ")
 KE_NOTES = frozenset({"ke.degenerate", "ke.size", "ikev1.ke-value", "ikev1.ke-size"})
-_NOT_HOSTILE = KE_NOTES | QUIRKS | {"internal.dissector-bug", "sk.refused", "sk.no-key", "capture.truncated"}
+# An error notify about an SA that does not exist names SPI 0 in strongSwan and libreswan: usual, and harmless.
+_NOT_HOSTILE = (
+    KE_NOTES | QUIRKS | {"internal.dissector-bug", "sk.refused", "sk.no-key", "capture.truncated", "ikev1.spi-reserved"}
+)
 
 
 @rule(
@@ -352,7 +355,7 @@ def malformed(analysis: Analysis, view: View) -> Iterator[Found]:
     if notes:
         yield Found(
             confidence=CERTAIN,
-            summary=f"{counted(len({(e.file, e.frame) for e in notes}), 'message')} break the protocol's rules "
+            summary=f"{agreed(len({(e.file, e.frame) for e in notes}), 'message breaks', 'messages break')} the protocol's rules "
             f"({frames([each.frame for each in notes])}): {notes[0].note.text}.",
             evidence=evidence.notes(notes),
             subject=view.owner_at(notes[0].file, notes[0].frame),

@@ -12,7 +12,7 @@ from ipsecscope.capture.clear import TUNNELS, ClearTraffic
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
 from ipsecscope.diagnose.rules.lifecycle import silent_peer
 from ipsecscope.diagnose.view import View
-from ipsecscope.diagnose.words import NANOSECONDS, counted, frames
+from ipsecscope.diagnose.words import NANOSECONDS, counted, span
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import IkeSa
@@ -170,7 +170,7 @@ class _Scene:
 def _found(each: ClearTraffic, sa: IkeSa, beside: str, *, certain: bool) -> Found:
     return Found(
         confidence=CERTAIN if certain else LIKELY,
-        summary=f"{counted(each.packets, 'packet')} from {each.src} to {each.dst} ({frames([each.first_frame, each.last_frame])}) cross this link "
+        summary=f"{counted(each.packets, 'packet')} from {each.src} to {each.dst} ({span(each.first_frame, each.last_frame)}) cross this link "
         f"unencrypted, {beside}.",
         evidence=(
             Evidence(each.first_frame, each.file, "ip", None, f"{each.src} → {each.dst}, protocol {each.protocol}"),

@@ -9,7 +9,7 @@ from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
 from ipsecscope.diagnose.rules.icmp_errors import PORT_UNREACHABLE
 from ipsecscope.diagnose.view import View, is_informational, opening, records_of
-from ipsecscope.diagnose.words import NANOSECONDS, counted, end_of, frames, listed, seconds, socket, times, who
+from ipsecscope.diagnose.words import NANOSECONDS, counted, end_of, frames, listed, seconds, socket, span, times, who
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.registry.ikev2 import NotifyType
 from ipsecscope.timeline.contents import bodies
@@ -39,11 +39,11 @@ def _nat(sa: IkeSa, role: Role) -> Iterator[Found]:
     places = _detection(sa, role)
     if not verdict or not places:
         return
-    known = "" if sa.nat.forced is False else " (or it says so to force UDP encapsulation)"
-    moved = ", and IKE moved to UDP port 4500" if sa.nat_t else ""
+    known = "" if sa.nat.forced is False else ", or says so to have ESP carried in UDP"
+    moved = "; IKE moved to UDP port 4500" if sa.nat_t else ""
     yield Found(
         confidence=CERTAIN if sa.nat_t and sa.nat.forced is False else LIKELY,
-        summary=f"{who(sa, role)} is behind a NAT by the detection hashes ({frames([each.frame for each in places])}){known}{moved}.",
+        summary=f"{who(sa, role)} is behind a NAT by the detection hashes in {frames([each.frame for each in places])}{known}{moved}.",
         evidence=places,
     )
 
@@ -230,7 +230,7 @@ def nat_mapping_expired(sa: IkeSa, view: View) -> Iterator[Found]:
         )
         yield Found(
             confidence=CERTAIN if errors else LIKELY,
-            summary=f"{who(sa, role)} sent its ESP from {listed(places)} ({frames([flow.first_frame, flow.last_frame])}), with a "
+            summary=f"{who(sa, role)} sent its ESP from {listed(places)} ({span(flow.first_frame, flow.last_frame)}), with a "
             f"pause of up to {seconds(flow.longest_silence_ns)} in between: its NAT forgot the old port{refused}.",
             evidence=(*evidence.flow(flow), *(evidence.icmp(each) for each in errors[:4])),
         )

@@ -271,8 +271,8 @@ def v1_phase1_no_proposal(sa: IkeSa) -> Iterator[Found]:
     shown = "; ".join(transforms[:4]) + (f" and {len(transforms) - 4} more" if len(transforms) > 4 else "")
     yield Found(
         confidence=LIKELY,
-        summary=f"{who(sa, 'responder')} refused all of {who(sa, 'initiator')}'s IKEv1 phase 1 policies (NO-PROPOSAL-CHOSEN, "
-        f"{frames(wanted)}). Offered: {shown or 'unreadable'}.",
+        summary=f"{who(sa, 'responder')} refused all IKEv1 phase 1 policies that {who(sa, 'initiator')} offered "
+        f"(NO-PROPOSAL-CHOSEN, {frames(wanted)}): its policies differ, or it speaks IKEv2 only. Offered: {shown or 'unreadable'}.",
         evidence=(
             *(each for record in wanted[:3] for each in evidence.errors(record)),
             *evidence.payloads(request, ikev1.SecurityAssociation),

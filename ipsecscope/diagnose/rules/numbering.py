@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, INFO, LIKELY, MEDIUM, POSSIBLE, Evidence, Found, rule
 from ipsecscope.diagnose.view import View
-from ipsecscope.diagnose.words import clock, counted, frames
+from ipsecscope.diagnose.words import clock, counted, frames, span
 from ipsecscope.timeline.ciphertext import Ciphertext
 from ipsecscope.timeline.flows import WRAP, Flow
 
@@ -110,9 +110,9 @@ def replayed_packets(flow: Flow) -> Iterator[Found]:
         confidence=LIKELY if is_replay and replayed >= MIN_REPLAYS else POSSIBLE,
         severity=MEDIUM if is_replay else INFO,
         headline=is_replay and replayed >= MIN_REPLAYS,
-        summary=f"{counted(known, 'packet')} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}) carry a sequence number that was seen before"
-        f"{', behind higher ones' if is_replay else ', right behind the first copy'} "
-        f"({flow.packets} packets in {frames([flow.first_frame, flow.last_frame])}, numbers {flow.first_seq} to {flow.last_seq}).",
+        summary=f"{known} of {counted(flow.packets, 'packet')} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}, "
+        f"{span(flow.first_frame, flow.last_frame)}) came a second time with their old sequence number, "
+        f"{'after later ones had passed: somebody replays them' if is_replay else 'right behind the first copy'}.",
         evidence=evidence.flow(flow),
     )
 

@@ -9,7 +9,7 @@ from ipsecscope.diagnose import evidence, geometry
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Found, rule
 from ipsecscope.diagnose.rules.traffic import pairs
 from ipsecscope.diagnose.view import View
-from ipsecscope.diagnose.words import counted, frames, listed, who
+from ipsecscope.diagnose.words import counted, frames, listed, span, who
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import IkeSa
 
@@ -60,7 +60,7 @@ def pmtu_blackhole(sa: IkeSa, view: View) -> Iterator[Found]:
         yield Found(
             confidence=LIKELY,
             summary=f"ESP packets of up to {max(answered)} octets from {flow.src} are answered by {flow.dst} one for one, but none of the "
-            f"{count} packets of {smallest} octets or more ({frames([flow.first_frame, flow.last_frame])}): the path swallows IP packets "
+            f"{count} packets of {smallest} octets or more ({span(flow.first_frame, flow.last_frame)}): the path swallows IP packets "
             f"somewhere above {low} and up to {high} octets, without an ICMP error.",
             evidence=(*evidence.flow(flow), *evidence.flow(back)),
             equation=f"sent {_sizes(flow.lengths)}; came back {_sizes(back.lengths)}",

@@ -10,7 +10,7 @@ from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.geometry import geometry_of
 from ipsecscope.diagnose.rule import INFO, LIKELY, POSSIBLE, Confidence, Found, rule
 from ipsecscope.diagnose.view import View
-from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds
+from ipsecscope.diagnose.words import NANOSECONDS, clock, seconds, span
 from ipsecscope.timeline.flows import Flow
 
 CONSTANT = 1000  # packets of one length before padding to a constant size is supposed
@@ -93,7 +93,7 @@ def traffic_pattern(flow: Flow, view: View) -> Iterator[Found]:
     text, confidence = found
     yield Found(
         confidence=confidence,
-        summary=f"SPI {flow.spi:08x} from {flow.src} to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}, {clock(flow.first_ns)} to "
+        summary=f"SPI {flow.spi:08x} from {flow.src} to {flow.dst} ({span(flow.first_frame, flow.last_frame)}, {clock(flow.first_ns)} to "
         f"{clock(flow.last_ns)}) looks like {text}.",
         evidence=(*evidence.flow(flow), *(() if back is None else evidence.flow(back))),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ipsecscope.diagnose import evidence
+from ipsecscope.diagnose import evidence, hints
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, Found, rule
 from ipsecscope.diagnose.rules.negotiation import phase_1
 from ipsecscope.diagnose.view import View, copies, error_of, exchanges_of, is_open
@@ -151,6 +151,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
             summary=f"{sent}; {who(sa, 'responder')} complained {said}({frames(stop.complaints)}){why}: the pre-shared keys differ, "
             f"or {who(sa, 'responder')} uses the key of another peer.",
             evidence=places,
+            config=hints.psk_config(sa),
         )
     elif len(stop.proof) > 1 and stop.resent:
         same_port = all(each.datagram.dport != NAT_T_PORT for each in stop.proof)
@@ -159,6 +160,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
             summary=f"{sent}; {who(sa, 'responder')} is alive and repeats the message before it ({frames(stop.resent)}), so it "
             "cannot use what it gets: the pre-shared keys differ.",
             evidence=places,
+            config=hints.psk_config(sa),
         )
     elif len(stop.proof) > 1 and not any(each.datagram.dport == NAT_T_PORT for each in stop.proof):
         yield Found(
@@ -166,6 +168,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
             summary=f"{sent} and {who(sa, 'responder')}, which had answered until then, is silent: it may be unable to read it "
             "because the pre-shared keys differ.",
             evidence=places,
+            config=hints.psk_config(sa),
         )
 
 

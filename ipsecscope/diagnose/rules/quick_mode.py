@@ -63,17 +63,15 @@ def v1_qm_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
         inner = view.inner(sa, [complaint])
         fits = inner is not None and inner.may_be(*sizes.v1_refusal_sizes(sa.suite))
         pfs = _carries_key_exchange(sa, exchange, view)
-        groups = (
-            f" Its first message has room for a key exchange ({pfs}): perfect forward secrecy is asked for."
-            if pfs
-            else ""
-        )
+        has = "brings a key exchange" if pfs == "read" else f"has room for a key exchange ({pfs})"
+        groups = f" The request {has}: perfect forward secrecy is asked for." if pfs else ""
         causes = ("PFS: one side wants a key exchange in quick mode, the other none or another group",) if pfs else ()
         yield Found(
             confidence=CERTAIN if error is not None else LIKELY if fits else POSSIBLE,
-            summary=f"{complaint.datagram.src} refused {complaint.datagram.dst}'s tunnel (quick mode, {frames(exchange.request)}) "
-            f"{seconds(complaint.time_ns - exchange.request[0].time_ns)} later{f' with {error}' if error is not None else ''} "
-            f"({frames([complaint])}); phase 1 is up.{groups}",
+            summary=f"{complaint.datagram.src} refused the tunnel that {complaint.datagram.dst} asked for (quick mode, "
+            f"{frames(exchange.request)}) {seconds(complaint.time_ns - exchange.request[0].time_ns)} later"
+            f"{f' with {error}' if error is not None else ' with a short encrypted message'} ({frames([complaint])}): phase 1 is "
+            f"up, and no data can pass.{groups}",
             evidence=(*evidence.errors(complaint), *evidence.messages((*exchange.request, complaint))),
             equation=None if inner is None or error is not None else inner.equation,
             causes=(*causes, *_V1_CAUSES) if causes else (),

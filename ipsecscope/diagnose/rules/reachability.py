@@ -24,7 +24,7 @@ def waited(times_ns: list[int]) -> str:
     """How often and how long something was repeated, and whose habit that is."""
     schedule = schedules.fit(times_ns)
     text = f"{times(len(times_ns))} within {seconds(times_ns[-1] - times_ns[0])}"
-    return text + (f" (the pauses are {schedule.name})" if schedule is not None else "")
+    return text + (f", with the pauses of {schedule.name}," if schedule is not None else "")
 
 
 def silence(view: View, times_ns: list[int]) -> Confidence:
@@ -76,7 +76,7 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     before = view.previous(sa)
     died = before is not None and silent_peer(before) is not None
     at = view.tap_side(sa)
-    where = {"initiator": " (captured on the initiator's side: no answer arrived)", "responder": ""}.get(at or "", "")
+    where = "; captured at the initiator, so none arrived there" if at == "initiator" else ""
     yield Found(
         confidence=silence(view, moments),
         severity=MEDIUM if died else None,

@@ -16,7 +16,7 @@ from ipsecscope.diagnose.view import (
     has_notify,
     is_open,
 )
-from ipsecscope.diagnose.words import clock, frames, who
+from ipsecscope.diagnose.words import clock, frames, listed, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.public_values import SIZES
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
@@ -143,7 +143,8 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
         if has_ke is None and error is None:
             continue
         inner = view.inner(sa, exchange.response)
-        carries = f"asks for a fresh key exchange ({groups})" if has_ke else "has no key exchange"
+        wanted = listed(groups.split(", "), "or")
+        carries = f"asks for a fresh key exchange ({wanted})" if has_ke else "asks for none"
         working = min(flow.first_ns for flow in view.flows_of(sa))
         yield Found(
             confidence=CERTAIN
@@ -151,9 +152,9 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
             else LIKELY
             if has_ke or error is not None
             else POSSIBLE,
-            summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} worked from {clock(working)}; the request to "
-            f"renew it, which {carries} ({frames(exchange.request)}), was refused"
-            f"{f' with {error}' if error is not None else ''} ({frames(exchange.response)}): the PFS settings differ.",
+            summary=f"The tunnel between {who(sa, 'initiator')} and {who(sa, 'responder')} worked from {clock(working)} until it "
+            f"was to be renewed: the request ({frames(exchange.request)}) {carries} and was refused"
+            f"{f' with {error}' if error is not None else ''} ({frames(exchange.response)}), so the PFS settings differ.",
             evidence=(
                 *(each for record in exchange.response for each in evidence.errors(record)),
                 *evidence.messages(exchange.records),

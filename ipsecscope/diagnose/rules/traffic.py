@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CRITICAL, HIGH, LIKELY, MEDIUM, POSSIBLE, Found, rule
 from ipsecscope.diagnose.view import View, exchanges_of, is_informational
-from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, seconds, who
+from ipsecscope.diagnose.words import NANOSECONDS, clock, counted, frames, is_private, seconds, span, who
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.analysis import Analysis
@@ -89,7 +89,7 @@ def _one_way(sa: IkeSa, view: View) -> Found | None:
         constant = len(flow.lengths) == 1
         best = best or Found(
             confidence=LIKELY if back is None and constant else POSSIBLE,
-            summary=f"{flow.src} sent {counted(flow.packets, 'ESP packet')} to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}) "
+            summary=f"{flow.src} sent {counted(flow.packets, 'ESP packet')} to {flow.dst} ({span(flow.first_frame, flow.last_frame)}) "
             f"and {since}, although IKE passes both ways"
             f"{': packets of one size at a steady pace look like pings without replies' if constant else ''}.",
             evidence=(*evidence.flow(flow), *(() if back is None else evidence.flow(back))),
@@ -118,7 +118,7 @@ def _unbound(analysis: Analysis, view: View) -> Iterator[Found]:
             severity=MEDIUM,
             headline=True,
             summary=f"{flow.src} sent {counted(flow.packets, f'{flow.protocol} packet')} with SPI {flow.spi:08x} to {flow.dst} within "
-            f"{seconds(flow.last_ns - flow.first_ns)} ({frames([flow.first_frame, flow.last_frame])}), and nothing comes back: "
+            f"{seconds(flow.last_ns - flow.first_ns)} ({span(flow.first_frame, flow.last_frame)}), and nothing comes back: "
             f"{flow.dst} does not know this SPI, or only one direction was captured.",
             evidence=evidence.flow(flow),
             subject=flow.id,
@@ -155,7 +155,7 @@ def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
         yield Found(
             confidence=POSSIBLE,
             severity=MEDIUM,
-            summary=f"{flow.src} sends plain ESP to {flow.dst} ({frames([flow.first_frame, flow.last_frame])}), none comes back, and IKE "
+            summary=f"{flow.src} sends plain ESP to {flow.dst} ({span(flow.first_frame, flow.last_frame)}), none comes back, and IKE "
             "works: something on the way may drop IP protocol 50.",
             evidence=evidence.flow(flow),
         )
