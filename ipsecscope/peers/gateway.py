@@ -26,6 +26,7 @@ from ipsecscope.peers.station import NarratingPeer, PeerStation
 from ipsecscope.peers.traffic import Host
 
 ChildKey = tuple[bytes, bytes]
+SpiKey = tuple[str, int]  # ESP or AH, SPI
 
 
 class Plane(NamedTuple):
@@ -67,6 +68,8 @@ class GatewayStation(PeerStation):
         self.plane = plane or Plane()
         self.hosts = tuple(hosts)
         self.counts: Counter[str] = Counter()
+        self.sealed: Counter[SpiKey] = Counter()  # packets by protocol and SPI
+        self.accepted: Counter[SpiKey] = Counter()
         self._entropy = entropy
         self._nat_port = nat_port
         self._bundles: dict[ChildKey, Installed] = {}
@@ -92,6 +95,7 @@ class GatewayStation(PeerStation):
         received = bundle.open(packet)
         self.counts[str(received.verdict.value)] += 1
         if received.is_accepted:
+            self.accepted.update((str(_carrier(sa.sa)), sa.spi) for sa in bundle.inbound)
             for host in self.hosts:
                 host.receive_packet(received.packet, now)
 
@@ -123,6 +127,7 @@ class GatewayStation(PeerStation):
         except (NotSealableError, SequenceExhaustedError) as why:
             self.counts[str(why)] += 1
             return None
+        self.sealed.update((str(_carrier(sa.sa)), sa.spi) for sa in newest.bundle.outbound)
         return packet, _story(newest.bundle, pieces)
 
     def get_timer(self) -> Instant | None:

@@ -19,6 +19,16 @@ def files_of(generated: Generated) -> dict[str, bytes]:
         "scenario": name,
         "seed": generated.seed,
         "fails": generated.fails or None,
+        "traffic": [
+            {
+                "sender": each.sender,
+                "protocol": each.protocol,
+                "spi": f"{each.spi:08x}",
+                "sent": each.sent,
+                "accepted": each.accepted,
+            }
+            for each in generated.traffic
+        ],
         "events": generated.expected,
     }
     contents = (generated.pcapng, keys.encode(), msgspec.json.format(msgspec.json.encode(expected), indent=1) + b"\n")

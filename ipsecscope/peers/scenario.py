@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -117,6 +117,16 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     is_repeatable: bool = True
 
 
+class SentAndAccepted(msgspec.Struct, frozen=True):
+    """The packets of one SA: who sent them, how many, and how many of them the other side accepted."""
+
+    sender: Literal["left", "right"]
+    protocol: str
+    spi: int
+    sent: int
+    accepted: int
+
+
 class Generated(msgspec.Struct, frozen=True):
     """What a scenario left: the capture, the keys, and what both peers said."""
 
@@ -129,6 +139,7 @@ class Generated(msgspec.Struct, frozen=True):
     counts: tuple[dict[str, int], dict[str, int]]
     pings_answered: int = 0
     fails: str = ""
+    traffic: tuple[SentAndAccepted, ...] = ()
 
     @property
     def events(self) -> tuple[PeerEvent, ...]:
@@ -175,7 +186,15 @@ def play(scenario: Scenario, seed: int = 0) -> Generated:
         counts=(dict(stage.initiator.mailbox.counts), dict(stage.responder.mailbox.counts)),
         pings_answered=len(ping.replies) if isinstance(ping, Ping) else 0,
         fails=scenario.fails,
+        traffic=(*_carried("left", stage.left, stage.right), *_carried("right", stage.right, stage.left)),
     )
+
+
+def _carried(
+    sender: Literal["left", "right"], sending: GatewayStation, receiving: GatewayStation
+) -> Iterator[SentAndAccepted]:
+    for (protocol, spi), count in sending.sealed.items():
+        yield SentAndAccepted(sender, protocol, spi, count, receiving.accepted[protocol, spi])
 
 
 def _set_up(scenario: Scenario, entropy: Entropy) -> tuple[AnyStage, Network, list[Tap]]:

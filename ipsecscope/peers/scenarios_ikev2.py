@@ -359,7 +359,7 @@ IKEV2_SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="ikev2-simultaneous-ike-rekey",
         title="both sides rekey the IKE SA at once; the one with the lowest nonce is closed",
-        steps=((3, rekey_ike_both),),
+        steps=((3, rekey_ike_both), (2, probe)),
     ),
     Scenario(
         name="ikev2-nat",

@@ -172,6 +172,7 @@ NETWORK_SCENARIOS: tuple[Scenario, ...] = (
         name="ikev2-late-answer",
         title="IKE_AUTH is answered after three seconds: one retransmission, and all is well",
         network=behind(lambda _: Meddler(ike(int(ExchangeType.IKE_AUTH), response=True), keep_back(3 * SECOND))),
+        lasts=10,
     ),
     # -- what becomes of ESP
     Scenario(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ipsecscope.capture.datagrams import Datagram, Kind
+from ipsecscope.capture.duplicates import MAX_APART_NS
 from ipsecscope.capture.records import CaptureNote
 from ipsecscope.dissect.chain import Context
 from ipsecscope.dissect.codepoints import CodePoint
@@ -248,8 +249,11 @@ class Correlator:
         )
 
     def _file(self, sa: SaTracker, record: MessageRecord) -> None:
-        self._learn_ends(sa, record)
         repeated = self._repeats(sa, record)
+        is_copy = repeated is not None and _is_across_nat(repeated, record)
+        self._learn_ends(sa, record, is_copy=is_copy)
+        if is_copy:
+            return
         if repeated is not None and not is_copy_again(repeated, record):
             first = sa.firsts.get(digest(record))
             if first is not None:  # the same octets mean the same: kept once, however often they come
@@ -287,13 +291,25 @@ class Correlator:
             found = sa.flagless.get(digest_without_flags(record))
         return found
 
-    def _learn_ends(self, sa: SaTracker, record: MessageRecord) -> None:
+    def _learn_ends(self, sa: SaTracker, record: MessageRecord, *, is_copy: bool) -> None:
+        """Note where both ends are. A copy from the other side of a NAT is a move only if its address was known."""
         datagram, sender = record.datagram, record.sender
-        moved = bool(sa.ends[sender].seen)
-        if self._learn_place(sa.ends[sender], datagram.src, datagram.sport) and moved:
-            data = {"role": sender, "address": datagram.src, "port": datagram.sport}
+        end = sa.ends[sender]
+        moved = any(address == datagram.src for address, _ in end.seen) if is_copy else bool(end.seen)
+        if self._learn_places(sa, record) and moved:
+            # RFC 7296 2.23, RFC 3947 4: with a NAT about, IKE goes on from another port, behind a marker.
+            floats = bool(datagram.marker) and not (datagram.src in end.marked if is_copy else end.marked)
+            data = {"role": sender, "address": datagram.src, "port": datagram.sport, "float": floats}
             self._emit(datagram, events.PATH_MOVED, sa.id, data)
+        if datagram.marker and len(end.marked) < MAX_PLACES:
+            end.marked.add(datagram.src)
+
+    def _learn_places(self, sa: SaTracker, record: MessageRecord) -> bool:
+        """Note where both ends are; whether the sender's place is new."""
+        datagram, sender = record.datagram, record.sender
+        fresh = self._learn_place(sa.ends[sender], datagram.src, datagram.sport)
         self._learn_place(sa.ends[other(sender)], datagram.dst, datagram.dport)
+        return fresh
 
     def _learn_place(self, end: EndpointTracker, address: str, port: int) -> bool:
         """Note where an end is; whether the place is new."""
@@ -392,6 +408,22 @@ class Correlator:
 
     def _emit(self, datagram: Datagram, name: str, group_id: str, data: dict[str, Any]) -> None:
         self.events.append(Event(datagram.time_ns, name, group_id, datagram.file, datagram.frame, data))
+
+
+def _is_across_nat(exchange: ExchangeTracker, record: MessageRecord) -> bool:
+    """Whether a message is one that was just seen on the other side of a NAT: same octets, same moment, one end moved.
+
+    A capture on several interfaces of the translating host has every packet twice. A retransmission comes later.
+    """
+    here = record.datagram
+    for each in (*exchange.request, *exchange.response, *exchange.repeats):
+        there = each.datagram
+        if each.sender != record.sender or abs(here.time_ns - there.time_ns) > MAX_APART_NS:
+            continue
+        moved = ((here.src, here.sport) != (there.src, there.sport), (here.dst, here.dport) != (there.dst, there.dport))
+        if sum(moved) == 1 and here.payload == there.payload:
+            return True
+    return False
 
 
 def _is_retry(exchange: ExchangeTracker, follower: ExchangeTracker) -> bool:

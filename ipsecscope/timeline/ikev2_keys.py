@@ -99,6 +99,7 @@ class Ikev2State:
     nr: bytes = b""
     secret_size: int = 0
     proven: list[KeySet] = field(default_factory=list)
+    mixed: list[Secret] = field(default_factory=list)  # SK_d with a PPK mixed in, as a key file tells it
     upcoming: list[KeySet] = field(default_factory=list)  # follow from IKE_INTERMEDIATE; not proven yet
     rekeying: Rekeying | None = None
     fragments: dict[tuple[str, int, int], dict[int, tuple[bytes, int]]] = field(default_factory=dict)
@@ -218,19 +219,26 @@ class Ikev2Opener:
         for keys in self._candidates(sa, state):
             result = _open(keys, record, entry)
             if isinstance(result, OpenedBody):
-                self._prove(state, keys)
+                self._prove(sa, state, keys)
                 return result, keys
             if result is not None and (refused is None or result.reason != Reason.NO_KEY):
                 refused = result
         return NO_KEY if refused is None else Opening(reason=refused.text)
 
-    def _prove(self, state: Ikev2State, keys: KeySet) -> None:
+    def _prove(self, sa: SaTracker, state: Ikev2State, keys: KeySet) -> None:
         """Put a key set that opened something at the end of the proven ones."""
         if state.proven and state.proven[-1] is keys:
             return
         state.proven = [*[each for each in state.proven if each is not keys][-MAX_KEY_SETS + 1 :], keys]
         if keys in state.upcoming:
             state.upcoming = []
+        named, _ = self.ring.for_ike_v2(sa.spi_i, sa.spi_r or bytes(8))
+        # RFC 8784 3: a PPK changes SK_d, SK_pi and SK_pr only, so the record that has it opens the same messages.
+        state.mixed = [
+            record.sk_d
+            for record in named
+            if record.uses_ppk and record.sk_d is not None and (record.sk_ei, record.sk_er) == (keys.sk_ei, keys.sk_er)
+        ]
 
     def _candidates(self, sa: SaTracker, state: Ikev2State) -> Iterator[KeySet]:
         """Key sets worth trying, the likeliest first."""
@@ -294,6 +302,7 @@ class Ikev2Opener:
     def sk_d_of(self, state: Ikev2State) -> Iterator[Secret]:
         """SK_d of an IKE SA, as it is and mixed with every PPK (RFC 8784 section 3)."""
         yield from state.sk_d
+        yield from state.mixed
         for keys in reversed(state.proven):
             for ppk in self.ring.ppks:
                 if keys.prf is not None and keys.sk_d is not None:

@@ -93,7 +93,7 @@ def _ikev2_facts(sa: SaTracker) -> Facts:
             _learn_ikev2_auth(facts, record)
     if auths and any(True for _ in _opened(auths[-1].response)):
         _conclude_auth(facts, auths[-1])
-    elif not auths and any(True for exchange in sa.exchanges for _ in _opened(_both(exchange))):
+    elif not auths and any(True for exchange in _behind_auth(sa) for _ in _opened(_both(exchange))):
         facts.state = "established"
     for exchange in sa.exchanges:
         if exchange.type != ExchangeType.INFORMATIONAL:
@@ -103,6 +103,12 @@ def _ikev2_facts(sa: SaTracker) -> Facts:
             if refusal in REFUSES_SA:  # the initiator refuses what the responder accepted (RFC 7296 2.21.2)
                 facts.state, facts.reason = "failed", refusal
     return facts
+
+
+def _behind_auth(sa: SaTracker) -> Iterator[ExchangeTracker]:
+    """The exchanges that only an IKE SA with proven ends has: not those in front of IKE_AUTH (RFC 9242)."""
+    early = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME, ExchangeType.IKE_INTERMEDIATE)
+    return (exchange for exchange in sa.exchanges if exchange.type not in early)
 
 
 def _conclude_auth(facts: Facts, exchange: ExchangeTracker) -> None:

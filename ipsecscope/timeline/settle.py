@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
+from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.dissect.registry.vendor_ids import identify
-from ipsecscope.timeline.contents import chosen_ikev1, chosen_ikev2, offer_of
+from ipsecscope.timeline.contents import bodies, chosen_ikev1, chosen_ikev2, ikev2_suite, offer_of
 from ipsecscope.timeline.nat import nat_of
 from ipsecscope.timeline.opened import REFUSES_SA, Facts, facts_of, ikev1_auth
-from ipsecscope.timeline.sas import Basis, Endpoint, IkeSa, MessageRecord, Role, State, Suite
+from ipsecscope.timeline.sas import Basis, Endpoint, Exchange, IkeSa, MessageRecord, Role, State, Suite
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
 MAX_LOOKED_AT = 1_000  # rekeyings before an SA that are looked at to find the one that made it
@@ -26,6 +27,10 @@ REKEY_WINDOW_NS = 60 * 10**9  # how soon after CREATE_CHILD_SA a SA that the res
 # The smallest IKE_AUTH response that can carry IDr and AUTH: header 28, SK header 4, IDr 8+4, AUTH 8+16, and one octet
 # of padding length, IV 8, ICV 8. Anything shorter is an error notify (RFC 7296 1.2 and 2.21.2) or an EAP step.
 MIN_AUTH_RESPONSE = 28 + 4 + 12 + 24 + 1 + 8 + 8
+
+# The last one of several rounds of EAP has no IDr (RFC 7296 2.16): shorter than AUTH 8+20 alone, it is EAP's Failure
+# of 8 octets, with or without a notify of 8.
+MIN_LAST_RESPONSE = 28 + 4 + 28 + 1 + 8 + 8
 
 _MODES = {
     int(IsakmpExchangeType.IDENTITY_PROTECTION): "main",
@@ -37,7 +42,7 @@ _MODES = {
 def settle(trackers: list[SaTracker]) -> list[IkeSa]:
     """The IKE SAs as values, rekey chains linked; child SAs are bound later."""
     _link_rekeys(trackers)
-    sas = [_settle(sa) for sa in trackers]
+    sas = _inherited([_settle(sa) for sa in trackers])
     replaced = {sa.rekeys for sa in sas if sa.rekeys is not None}
     return [
         msgspec.structs.replace(sa, state="rekeyed")
@@ -45,6 +50,41 @@ def settle(trackers: list[SaTracker]) -> list[IkeSa]:
         else sa
         for sa in sas
     ]
+
+
+def _inherited(sas: list[IkeSa]) -> list[IkeSa]:
+    """The SAs with what those that rekeying made have from the exchange that made them (RFC 7296 2.18).
+
+    The suite was chosen there, and the ends are who they proved to be before; who began that exchange is the initiator
+    of the new SA. Only what was decrypted is inherited.
+    """
+    by_id = {sa.id: sa for sa in sas}
+    for sa in sas:  # in the order of time: the replaced SA has inherited already
+        old = by_id.get(sa.rekeys or "")
+        made = None if old is None or sa.rekey_basis != "decrypted" else _made_by(old, sa)
+        if old is None or made is None:
+            continue
+        exchange, suite = made
+        ends = (
+            (old.initiator, old.responder) if exchange.initiated_by == "initiator" else (old.responder, old.initiator)
+        )
+        by_id[sa.id] = msgspec.structs.replace(
+            sa,
+            suite=sa.suite or suite,
+            initiator=msgspec.structs.replace(sa.initiator, id=sa.initiator.id or ends[0].id),
+            responder=msgspec.structs.replace(sa.responder, id=sa.responder.id or ends[1].id),
+        )
+    return list(by_id.values())
+
+
+def _made_by(old: IkeSa, new: IkeSa) -> tuple[Exchange, Suite] | None:
+    """The CREATE_CHILD_SA of the old SA in which the responder chose the new one's SPI and suite."""
+    for exchange in old.exchanges:
+        for record in exchange.response if exchange.type == ExchangeType.CREATE_CHILD_SA else ():
+            for body in bodies(record.payloads, ikev2.SecurityAssociation):
+                if body.proposals and body.proposals[0].spi == new.spi_r:
+                    return exchange, ikev2_suite(body.proposals[0])
+    return None
 
 
 def _settle(sa: SaTracker) -> IkeSa:
@@ -190,7 +230,7 @@ def _after_auth(auths: list[ExchangeTracker], later: list[ExchangeTracker]) -> t
     when = answered[-1].response[-1].time_ns
     if later:
         return "established", "inferred", when
-    if _is_short(answered[0]):
+    if _is_short(answered[0]) or _is_short(answered[-1], MIN_LAST_RESPONSE):
         return "failed", "inferred", None
     return "established", "inferred", when
 
@@ -206,13 +246,13 @@ def _unfinished(exchange: ExchangeTracker) -> tuple[State, Basis, int | None]:
     return ("failed", "inferred", None) if repeated else ("half-open", "observed", None)
 
 
-def _is_short(exchange: ExchangeTracker) -> bool:
-    """Whether the first IKE_AUTH response is too short for IDr and AUTH."""
+def _is_short(exchange: ExchangeTracker, least: int = MIN_AUTH_RESPONSE) -> bool:
+    """Whether an IKE_AUTH response that was not opened is too short for IDr and AUTH, or for AUTH."""
     if any(record.opening is not None and record.opening.is_open for record in exchange.response):
         return False
     size = sum(record.datagram.wire_length for record in exchange.response if record.fragment is not None)
     whole = [record.datagram.wire_length for record in exchange.response if record.fragment is None]
-    return max([size, *whole]) < MIN_AUTH_RESPONSE
+    return max([size, *whole]) < least
 
 
 def _ikev1_state(sa: SaTracker) -> tuple[State, Basis, int | None]:

@@ -96,6 +96,7 @@ class EndpointTracker:
     seen: dict[tuple[str, int], None] = field(default_factory=dict)
     vendor_ids: dict[bytes, None] = field(default_factory=dict)
     id: tuple[str, str] | None = None
+    marked: set[str] = field(default_factory=set)  # addresses from which it sent IKE behind a non-ESP marker
 
     def learn(self, address: str, port: int) -> bool:
         """Note where a datagram came from; whether the place is new."""

@@ -28,7 +28,13 @@ SLOW = {"ikev2-rsa", "ikev2-rsa-pss", "ikev2-fragments-dropped"}  # their RSA ke
 DAMAGED = {"ikev2-damaged-icv"}
 MALFORMED = {"ikev2-malformed"}
 ONE_SIDED = {"ikev2-expired-certificate"}  # the responder believes in an IKE SA until it hears otherwise
-LOSSY = {"ikev2-lossy", "ikev2-delete-ignored", "ikev2-reboot", "esp-damaged"}  # some pings are lost in these
+LOSSY = {
+    "ikev2-lossy",
+    "ikev2-delete-ignored",
+    "ikev2-reboot",
+    "ikev2-same-nonce-again",
+    "esp-damaged",
+}  # some pings are lost in these
 QUIET_FAILURES = {
     "ikev2-no-answer": "no answer",
     "ikev2-one-way": "no answer",

@@ -173,11 +173,14 @@ def stale_errors(view: View, sa: IkeSa) -> list[int]:
 
 
 def moves(sa: IkeSa, view: View) -> list[tuple[Role, Flow]]:
-    """Ends of an SA whose ESP comes from more than one place, with the first flow that shows it."""
+    """Ends of an SA whose ESP comes from more than one place, with the first flow that shows it.
+
+    A capture of both sides of a NAT has every packet twice, from two places: that is no move.
+    """
     found: dict[Role, Flow] = {}
     for flow in view.flows_of(sa):
         sender = role_of(sa, flow.src)
-        if len(flow.sources) > 1 and sender is not None:
+        if len(flow.sources) > 1 and sender is not None and flow.duplicates * 2 < flow.packets:
             found.setdefault(sender, flow)
     return list(found.items())
 

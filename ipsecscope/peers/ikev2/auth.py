@@ -52,7 +52,7 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     """Send HDR, SK {IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, [CP,] SAi2, TSi, TSr}; without AUTH when EAP is to follow."""
     del received
     config, handshake = sa.config, sa.handshake
-    identity = NULL_IDENTITY if config.credentials.method == AuthMethod.NULL else config.local_id
+    identity = _claimed(sa)
     own = IdentificationInitiator(id_type=identity.id_type, data=identity.data)
     handshake.id_i = own.build()
     bodies: list[Body] = [own]
@@ -315,7 +315,7 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
 
 
 def _own_identity(sa: IkeSa) -> list[Body]:
-    identity = NULL_IDENTITY if sa.config.credentials.method == AuthMethod.NULL else sa.config.local_id
+    identity = _claimed(sa)
     own = IdentificationResponder(id_type=identity.id_type, data=identity.data)
     sa.handshake.id_r = own.build()
     return [own]
@@ -409,12 +409,17 @@ def _report_msk(sa: IkeSa, now: Instant) -> None:
 # -- both --------------------------------------------------------------------------------------------------------
 
 
+def _claimed(sa: IkeSa) -> Identity:
+    """Who this peer says it is: nobody with NULL authentication (RFC 7619 section 2.1)."""
+    return NULL_IDENTITY if sa.config.credentials.method == AuthMethod.NULL else sa.config.local_id
+
+
 def established(sa: IkeSa, now: Instant) -> None:
     """Say so, and start what an established IKE SA watches."""
     sa.clear_timer("half-open")
     sa.last_heard = now
     identity = "" if sa.remote_id is None else str(sa.remote_id)
-    sa.say(events.HandshakeCompleted, now, local_id=str(sa.config.local_id), remote_id=identity)
+    sa.say(events.HandshakeCompleted, now, local_id=str(_claimed(sa)), remote_id=identity)
     watch(sa, now)
 
 

@@ -316,6 +316,8 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         self.tasks.clear()
         self.unfinished.clear()
         self.timers.clear()
+        for child in self.children:
+            self.say(events.ChildSaDeleted, now, protocol=child.protocol, spi_i=child.spi_i, spi_r=child.spi_r)
         self.children.clear()
         self.owner.forget(self)
         self.say(events.IkeSaClosed, now, reason=reason)
