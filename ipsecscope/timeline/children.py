@@ -24,6 +24,7 @@ from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
 BEET = 40961  # strongSwan's USE_BEET_MODE, a private number
 SPI_SIZE = 4
+MAX_FOLLOWUPS = 7  # additional key exchanges of one SA, RFC 9370 section 2.2.1
 
 Protocol = Literal["ESP", "AH"]
 
@@ -114,10 +115,41 @@ def _ikev2_children(sa: SaTracker) -> Iterator[Negotiated]:
         if exchange.type == ExchangeType.CREATE_CHILD_SA:
             request, response = _payloads(exchange.request), _payloads(exchange.response)
             mine, theirs = first(request, ikev2.Nonce), first(response, ikev2.Nonce)
-            if mine is not None and theirs is not None:
+            last = _last_answer(sa, response)
+            if mine is not None and theirs is not None and last is not None:
                 found = _ikev2_child(exchange, request, response, mine.data, theirs.data)
                 if found is not None:
+                    found.created_ns = max(found.created_ns, last)
                     yield found
+
+
+def _last_answer(sa: SaTracker, response: tuple[Payload, ...]) -> int | None:
+    """When the last of the exchanges that make an SA was answered; 0 where there is one only, None for an unfinished row.
+
+    RFC 9370 2.2.4: N(ADDITIONAL_KEY_EXCHANGE) in a response says that IKE_FOLLOWUP_KE must follow, and links it.
+    """
+    when, link = 0, _link_of(response)
+    for _ in range(MAX_FOLLOWUPS):
+        if link is None:
+            return when
+        following = next(
+            (
+                each
+                for each in sa.exchanges
+                if each.type == ExchangeType.IKE_FOLLOWUP_KE and _link_of(_payloads(each.request)) == link
+            ),
+            None,
+        )
+        if following is None or not following.response:
+            return None
+        when = max(record.time_ns for record in following.response)
+        link = _link_of(_payloads(following.response))
+    return None
+
+
+def _link_of(payloads: tuple[Payload, ...]) -> bytes | None:
+    kind = NotifyType.ADDITIONAL_KEY_EXCHANGE
+    return next((each.data for each in bodies(payloads, ikev2.Notify) if each.notify_type == kind), None)
 
 
 def _init_nonces(sa: SaTracker) -> tuple[bytes, bytes]:

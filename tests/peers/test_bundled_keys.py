@@ -12,6 +12,11 @@ UNOPENED = {
     "ikev2-damaged-icv": "the ICV of every response of IKE_AUTH is wrong",
     "esp-damaged": "a faulty line changed two packets",
 }
+# What the IKE secrets alone do not open: the exchange that made the Child SA is not in the capture.
+NOT_WITH_IKE_ALONE = {
+    "capture-mid-session": "the tap was switched on later",
+    "capture-one-direction": "the responder's SPI and nonce are not there",
+}
 TALLY: dict[tuple[str, Keys], tuple[int, int, int, int]] = {}
 
 
@@ -40,7 +45,9 @@ def test_bundled_session_opens_in_full(name: str, keys: Keys) -> None:
         return
     figures = TALLY[name, keys] = counted(analysed(name, keys))
     sealed, opened, packets, opened_packets = figures
-    assert ((opened, opened_packets) != (sealed, packets)) == (name in UNOPENED), figures
+    assert ((opened, opened_packets) != (sealed, packets)) == (
+        name in UNOPENED or (keys == "ike" and name in NOT_WITH_IKE_ALONE)
+    ), figures
 
 
 def test_openings_in_figures() -> None:
@@ -52,4 +59,4 @@ def test_openings_in_figures() -> None:
             f"{len(figures)} sessions, {'all keys' if keys == 'all' else 'IKE secrets only'}: {opened} of {sealed} IKE"
             f" messages, {opened_packets} of {packets} ESP and AH packets"
         )
-    assert set(UNOPENED) <= set(NAMES)
+    assert UNOPENED.keys() | NOT_WITH_IKE_ALONE.keys() <= set(NAMES)
