@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ipsecscope.peers.entropy import Clock, Instant
     from ipsecscope.peers.live import LivePeer, Wish
     from ipsecscope.peers.narration import Narration
+    from ipsecscope.peers.recording import Capture
     from ipsecscope.peers.udp import Tap, UdpPorts
 
 FAILED = 1
@@ -145,6 +146,7 @@ def _run(
     initiates: bool,
     duration: float,
 ) -> None:
+    from ipsecscope.capture.records import CaptureError
     from ipsecscope.peers.config import SettingError
     from ipsecscope.peers.entropy import Entropy, SystemClock
     from ipsecscope.peers.live import LivePeer
@@ -171,13 +173,18 @@ def _run(
             live = LivePeer(ports.configured(settings), Entropy.system(), wish, initiates=initiates)
         except SettingError as why:
             fail(f"{config}: {why}")
-        tap = _recorders(live, files, stack, force=force)
+        capture = _recorders(live, files, stack, force=force)
         narration = Narration(_line, sparing=not initiates)
         live.listeners.append(narration.heard)
         clock = SystemClock()
         where = f"{ports.address} port {ports.port} (IKE) and {ports.nat_port} (IKE and ESP in UDP)"
         _line(f"{'initiating from' if initiates else 'listening on'} {where}")
-        _drive(ports, live, clock, narration, tap, duration)
+        try:
+            _drive(ports, live, clock, narration, None if capture is None else capture.tap, duration)
+        except CaptureError as why:  # such as a full disk
+            fail(str(why))
+        if capture is not None and capture.omitted:
+            complain(f"{files['capture']}: {capture.omitted} datagrams were not captured, the file has its full size")
         failure = live.failure
         if wish.ping and live.ping is not None:
             _line(f"{live.answered} of {live.ping.sent} pings to {wish.ping} answered")
@@ -189,8 +196,8 @@ def _run(
 
 def _recorders(
     live: LivePeer, files: dict[str, Path | None], stack: contextlib.ExitStack, *, force: bool
-) -> Tap | None:
-    """Open the files that were asked for; the tap is for the driver."""
+) -> Capture | None:
+    """Open the files that were asked for; the capture is for the driver."""
     from ipsecscope.capture.records import CaptureError
     from ipsecscope.peers.recording import Capture, EventLog, KeyLog
 
@@ -202,7 +209,7 @@ def _recorders(
                 live.listeners.append(log.heard)
         if files["capture"] is None:
             return None
-        return stack.enter_context(Capture(files["capture"], live.steered, force=force)).tap
+        return stack.enter_context(Capture(files["capture"], live.steered, force=force))
     except FileExistsError as why:
         fail(f"{why.filename}: exists; --force overwrites it")
     except CaptureError as why:

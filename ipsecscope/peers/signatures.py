@@ -6,6 +6,7 @@ of the other side may be anything: verifying answers yes or no and never raises.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
     )
 
+KEYS_AT_HAND = 8  # private keys that stay loaded
 MAX_RSA_BITS = 16_384  # a larger modulus costs too much to verify
 
 _SEQUENCE, _OID, _NULL, _INTEGER = 0x30, 0x06, 0x05, 0x02
@@ -66,8 +68,12 @@ class Proof(msgspec.Struct, frozen=True):
     data: bytes
 
 
+@functools.lru_cache(maxsize=KEYS_AT_HAND)
 def load_private_key(der: Secret) -> PrivateKey:
-    """A private key from PKCS #8. Raises SettingError, which does not quote it."""
+    """A private key from PKCS #8. Raises SettingError, which does not quote it.
+
+    An RSA key is proven to be one when it is loaded, which takes a tenth of a second: the latest ones are kept.
+    """
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
