@@ -279,6 +279,7 @@ class Limits(msgspec.Struct, frozen=True):
     half_open_per_source: int = limits.MAX_HALF_OPEN_PER_SOURCE
     ike_sas: int = limits.MAX_IKE_SAS
     children_per_sa: int = limits.MAX_CHILDREN_PER_SA
+    amplification: float = limits.MAX_AMPLIFICATION
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -33,10 +33,11 @@ class _Stranger:
 class Guard:
     """Watches what comes and goes. ``counts`` says what was held back."""
 
-    def __init__(self, nat_port: int, trusted: str = "") -> None:
+    def __init__(self, nat_port: int, trusted: str = "", *, amplification: float = MAX_AMPLIFICATION) -> None:
         self.counts: Counter[str] = Counter()
         self._nat_port = nat_port
         self._trusted = trusted
+        self._amplification = amplification
         self._strangers: OrderedDict[str, _Stranger] = OrderedDict()
         self._verified: OrderedDict[str, Instant] = OrderedDict()
 
@@ -74,7 +75,7 @@ class Guard:
             self.counts["retransmissions to unverified addresses held back"] += 1
             return False
         stranger = self._account(path.remote.address, now)
-        if stranger.sent + len(data) > stranger.received * MAX_AMPLIFICATION:
+        if stranger.sent + len(data) > stranger.received * self._amplification:
             self.counts["answers too long for unverified addresses held back"] += 1
             return False
         stranger.sent += len(data)

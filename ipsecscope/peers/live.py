@@ -214,9 +214,11 @@ class LivePeer:
 
     def _guard(self) -> Guard | None:
         """An IKEv2 initiator answers nobody but whom it talks to; IKEv1 peers answer anybody."""
-        if not self.initiates:
-            return Guard(self.config.nat_port)
-        return None if isinstance(self.config, PeerConfig) else Guard(self.config.nat_port, self.config.remote_address)
+        config = self.config
+        if self.initiates and isinstance(config, PeerConfig):
+            return None
+        trusted = config.remote_address if self.initiates else ""
+        return Guard(config.nat_port, trusted, amplification=config.limits.amplification)
 
     # -- the driver's verbs -------------------------------------------------------------------------------------
 

@@ -145,6 +145,7 @@ class LimitsSection(Section, frozen=True):
     half_open_per_source: int = _LIMITS.half_open_per_source
     ike_sas: int = _LIMITS.ike_sas
     children_per_sa: int = _LIMITS.children_per_sa
+    amplification: float = _LIMITS.amplification
 
 
 class SettingsFile(Section, frozen=True):

@@ -66,6 +66,19 @@ SESSIONS = {
         (certified("gateway", "signature", KeyKind.ECDSA_P256), 'auth = ["eap"]\naddresses = ["10.2.0.77"]\n', USERS),
         ('auth = "eap"\nrequest_address = true\n', AUTHORITY + 'auth = ["signature"]\n', "[eap]\n" + ALICE),
     ),
+    "ikev2-eap-tls": (
+        2,
+        (
+            certified("gateway", "signature", KeyKind.ECDSA_P256),
+            AUTHORITY + 'auth = ["eap"]\n',
+            '[eap]\nmethods = ["tls"]\n',
+        ),
+        (
+            certified("client", "eap", KeyKind.ECDSA_P256),
+            AUTHORITY + 'auth = ["signature"]\n',
+            '[eap]\nmethods = ["tls"]\nuser = "client.example"\n',
+        ),
+    ),
     "ikev1-main": (1, ("", "", PSK), ("", "", PSK)),
     "ikev1-aggressive": (1, ("", "", PSK), ("", "", PSK + AGGRESSIVE)),
     "ikev1-rsa": (

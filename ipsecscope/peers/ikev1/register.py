@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
-
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.natt import Endpoint
+from ipsecscope.peers.alarms import Alarms
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.config import Ikev1Config
 from ipsecscope.peers.ikev1.messages import NO_COOKIE
@@ -21,8 +20,7 @@ class Register:
         self.sas: list[IsakmpSa] = []
         self._by_cookies: dict[tuple[bytes, bytes], IsakmpSa] = {}
         self._by_request: dict[tuple[bytes, Endpoint], IsakmpSa] = {}  # responder: first messages that come again
-        self._alarms: list[tuple[Instant, int, IsakmpSa]] = []
-        self._alarm_count = 0
+        self._alarms: Alarms[IsakmpSa] = Alarms()
         self._given_out: dict[str, IsakmpSa] = {}
 
     # -- finding ------------------------------------------------------------------------------------------------
@@ -46,8 +44,7 @@ class Register:
 
     def schedule(self, sa: IsakmpSa, when: Instant) -> None:
         """Wake the SA then."""
-        self._alarm_count += 1
-        heapq.heappush(self._alarms, (when, self._alarm_count, sa))
+        self._alarms.set(sa, when)
 
     def assign_address(self, sa: IsakmpSa) -> str:
         """An address of the pool that nobody has; empty when there is none left."""
@@ -95,14 +92,8 @@ class Register:
 
     def get_timer(self) -> Instant | None:
         """When ``handle_timer`` wants to be called; None while nothing is pending."""
-        while self._alarms:
-            when, _, sa = self._alarms[0]
-            if when in sa.timers.values():
-                return when
-            heapq.heappop(self._alarms)
-        return None
+        return self._alarms.next()
 
     def pop_due(self, now: Instant) -> IsakmpSa | None:
         """The next SA with something due; None when nothing is."""
-        when = self.get_timer()
-        return heapq.heappop(self._alarms)[2] if when is not None and when <= now else None
+        return self._alarms.pop_due(now)

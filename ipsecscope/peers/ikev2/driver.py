@@ -6,7 +6,6 @@ arrives raises: it is counted in ``mailbox.counts``.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 
 from ipsecscope.decrypt.opening import Refused
@@ -16,6 +15,7 @@ from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.peers import events
+from ipsecscope.peers.alarms import Alarms
 from ipsecscope.peers.config import PeerConfig
 from ipsecscope.peers.entropy import Entropy, Instant
 from ipsecscope.peers.events import PeerEvent, Role
@@ -86,8 +86,7 @@ class Ikev2Peer:
         self.mailbox = Mailbox()
         self.sas: dict[bytes, IkeSa] = {}  # by the SPI that we chose
         self._closed: dict[bytes, IkeSa] = {}
-        self._timers: list[tuple[Instant, int, IkeSa]] = []
-        self._scheduled = 0
+        self._alarms: Alarms[IkeSa] = Alarms()
 
     # -- the five verbs -----------------------------------------------------------------------------------------
 
@@ -114,17 +113,11 @@ class Ikev2Peer:
 
     def get_timer(self) -> Instant | None:
         """When ``handle_timer`` wants to be called."""
-        while self._timers:
-            when, _, sa = self._timers[0]
-            if when in sa.timers.values():
-                return when
-            heapq.heappop(self._timers)
-        return None
+        return self._alarms.next()
 
     def handle_timer(self, now: Instant) -> None:
         """Do what is due."""
-        while (when := self.get_timer()) is not None and when <= now:
-            _, _, sa = heapq.heappop(self._timers)
+        while (sa := self._alarms.pop_due(now)) is not None:
             for name in [name for name, due in sa.timers.items() if due <= now]:
                 if sa.timers.get(name, now + 1) <= now:
                     del sa.timers[name]
@@ -234,8 +227,7 @@ class Ikev2Peer:
 
     def schedule(self, sa: IkeSa, when: Instant) -> None:
         """Wake the SA then."""
-        self._scheduled += 1
-        heapq.heappush(self._timers, (when, self._scheduled, sa))
+        self._alarms.set(sa, when)
 
     # -- timers ---------------------------------------------------------------------------------------------------
 
