@@ -169,7 +169,7 @@ def test_file_that_exists_is_not_overwritten(tmp_path: Path, option: str) -> Non
 def settings(name: str, networks: tuple[str, str], more: str = "", psk: str = PSK) -> str:
     return (
         f'[local]\nport = 0\nnat_port = 0\nid = "{name}.example"\nnetworks = ["{networks[0]}"]\n'
-        f'[remote]\nnetworks = ["{networks[1]}"]\n{more}{psk}{QUICK}'
+        f'[remote]\nnetworks = ["{networks[1]}"]\n{more}{psk}'
     )
 
 
@@ -222,6 +222,6 @@ def test_tunnel_between_two_processes_ends_with_delete_and_leaves_private_key_lo
 def test_silence_is_said_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        done = initiate(tmp_path, f"port = {silent.getsockname()[1]}\n")
+        done = initiate(tmp_path, f"port = {silent.getsockname()[1]}\n", psk=PSK + QUICK)
     assert done.returncode == 1
     assert done.stderr == b"ipsecscope: no IKE SA was established: IKE_SA_INIT stayed without an answer\n"
