@@ -175,12 +175,13 @@ class Table(Generic[S]):
                 yield state, given, self.row(state, given)
 
     def diagram(self) -> str:
-        """The told transitions as a Mermaid state diagram, for the documentation."""
+        """The told transitions as a Mermaid state diagram, for the documentation; a label holds no colon."""
         lines = ["stateDiagram-v2", f"    [*] --> {self.start.name}"]
         for state, row in self.rows.items():
             for given, go in row.items():
                 target = state if go.to is None else go.to
-                lines.append(f"    {state.name} --> {target.name}: {given} / {go.story}")
+                label = f"{given} / {go.story}".replace(":", ",").replace(";", ",")
+                lines.append(f"    {state.name} --> {target.name}: {label}")
         return "\n".join(lines) + "\n"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,13 +45,12 @@ from ipsecscope.peers.eap import EapClient, EapServer
 from ipsecscope.peers.elements import Loss
 from ipsecscope.peers.entropy import SECOND, Entropy
 from ipsecscope.peers.ikev2.driver import Ikev2Peer
-from ipsecscope.peers.ikev2.messages import Received, header_of, note
+from ipsecscope.peers.ikev2.messages import header_of, note
 from ipsecscope.peers.ikev2.negotiation import offer
 from ipsecscope.peers.ikev2.sa import IkeSa, State
-from ipsecscope.peers.ikev2.transitions import IKE_SA_TABLE
 from ipsecscope.peers.network import Tap
 from ipsecscope.peers.packets import Udp, split
-from ipsecscope.peers.peer import Input, Path
+from ipsecscope.peers.peer import Path
 from ipsecscope.peers.selectors import parse_selector
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -272,43 +269,6 @@ def forced(state: State) -> tuple[Pair, IkeSa]:
     if state in (State.EAP_ASKED, State.EAP_DONE):
         sa.handshake.eap = EapServer(sa.config.eap_methods, {}, sa.owner.entropy)
     return pair, sa
-
-
-PAIRS = [
-    pytest.param(state, given_input, id=f"{state.name}-{given_input}")
-    for state in State
-    for given_input in IKE_SA_TABLE.inputs
-]
-
-
-@pytest.mark.parametrize(("state", "given_input"), PAIRS)
-def test_every_state_takes_every_input(state: State, given_input: Input) -> None:
-    """Acceptance 6: every (state, input) pair, with a message that suits no exchange in particular."""
-    bodies: list[Any] = [
-        offer((ESP,), bytes(4)),
-        KeyExchange(method=KeyExchangeMethod.CURVE25519, data=bytes(31) + b"\t"),
-        Nonce(data=bytes(32)),
-        note(NotifyType.COOKIE, b"x"),
-        Eap(code=EapCode.REQUEST, identifier=1, data=b"\1"),
-    ]
-    bodies += [
-        Authentication(method=AuthenticationMethod.SHARED_KEY_MESSAGE_INTEGRITY_CODE, data=bytes(32)),
-        TrafficSelectorsInitiator(selectors=SELECTORS[:1]),
-        TrafficSelectorsResponder(selectors=SELECTORS[:1]),
-    ]
-    for chosen in (bodies, []):
-        pair, sa = forced(state)
-        header = header_of(
-            ExchangeType.INFORMATIONAL,
-            5,
-            spi_i=sa.spi_i,
-            spi_r=sa.spi_r,
-            original_initiator=not sa.is_initiator,
-            is_response=False,
-        )
-        received = Received(header=header, payloads=payloads_of(chosen), data=b"", path=sa.path, is_protected=True)
-        sa.take(given_input, received, pair.now)
-        assert sa.state in State
 
 
 @pytest.mark.rfc("7296", "2.6")

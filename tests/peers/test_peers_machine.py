@@ -3,12 +3,16 @@ from __future__ import annotations
 from enum import Enum
 
 import pytest
+from conftest import ROOT
 
+from ipsecscope.peers.diagrams import TABLES as DIAGRAMS
+from ipsecscope.peers.diagrams import document
 from ipsecscope.peers.ikev2.sa import ChildState, State
-from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, IKE_SA_TABLE
+from ipsecscope.peers.ikev2.transitions import IKE_SA_TABLE
 from ipsecscope.peers.peer import Found, Go, Input, Local, Machine, Reply, Table, TableError, ignore
 
-TABLES = [pytest.param(IKE_SA_TABLE, id="ike-sa"), pytest.param(CHILD_SA_TABLE, id="child-sa")]
+TABLES = [pytest.param(table, id=title) for title, table in DIAGRAMS.items()]
+DOCUMENT = ROOT / "docs" / "state-machines.md"
 
 
 class Door(Enum):
@@ -79,3 +83,21 @@ def test_diagram_names_the_transitions() -> None:
     assert "INIT_SENT --> INIT_SENT: Reply(N(COOKIE)) / the responder asked for a cookie\n" in text
     assert {state.name for state in State} >= {line.split()[0] for line in text.splitlines()[2:]}
     assert len(list(ChildState)) == 5
+
+
+def test_document_of_the_state_machines_is_what_the_tables_draw(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--regen"):
+        DOCUMENT.write_text(document())
+    assert DOCUMENT.read_text() == document()
+    drawn = document().count(" --> ")
+    told = sum(1 + sum(map(len, table.rows.values())) for table in DIAGRAMS.values())
+    assert drawn == told
+    print(f"{len(DIAGRAMS)} state machines, {told - len(DIAGRAMS)} transitions drawn")
+
+
+def test_labels_of_a_diagram_hold_nothing_that_ends_them() -> None:
+    """Mermaid ends the label of a transition at a colon or a semicolon."""
+    for table in DIAGRAMS.values():
+        for line in table.diagram().splitlines()[2:]:
+            assert line.count(":") == 1
+            assert ";" not in line
