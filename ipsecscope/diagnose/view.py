@@ -162,6 +162,12 @@ class View:
         start = bisect_right(sas, sa.start_ns, key=lambda each: each.start_ns)
         return sas[start : start + MAX_COMPARED]
 
+    def earlier(self, sa: IkeSa) -> list[IkeSa]:
+        """The IKE SAs between the same hosts that began before this one, at most ``MAX_COMPARED``."""
+        sas = self.by_hosts.get(hosts(sa), [])
+        stop = bisect_left(sas, sa.start_ns, key=lambda each: each.start_ns)
+        return sas[max(0, stop - MAX_COMPARED) : stop]
+
     def previous(self, sa: IkeSa) -> IkeSa | None:
         """The IKE SA between the same hosts that began last before this one."""
         sas = self.by_hosts.get(hosts(sa), [])

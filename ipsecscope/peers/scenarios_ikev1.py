@@ -35,6 +35,11 @@ def rekey_child(stage: Ikev1Stage, now: Instant) -> None:
     stage.initiator.rekey_child(sa, sa.children[-1], now)
 
 
+def rekey(stage: Ikev1Stage, now: Instant) -> None:
+    """The initiator replaces its ISAKMP SA, and with that the SA that carries its phase 2 SAs."""
+    stage.initiator.rekey(stage.initiator.sas[-1], now)
+
+
 def check_alive(stage: Ikev1Stage, now: Instant) -> None:
     """The initiator asks whether the responder is there (RFC 3706)."""
     stage.initiator.check_alive(stage.initiator.sas[-1], now)
@@ -96,6 +101,14 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         both={"phase_2": (_PFS,)},
         steps=((3.5, rekey_child), (4.5, close)),
         pings=6,
+        lasts=2,
+    ),
+    Scenario(
+        name="ikev1-rekey",
+        title="IKEv1 with both phases rekeyed, and the end soon after: deletes, and no peer that fell silent",
+        version=1,
+        steps=((2.5, rekey_child), (2, rekey), (0.8, close)),
+        pings=5,
         lasts=2,
     ),
     Scenario(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from conftest import ROOT
 from lab import LAB, PUBLIC, SCENARIOS, analysed, capture
 from staged import SECOND, START, Stage, ike_sa, key_exchange, notify
 
+from ipsecscope import load
 from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.capture.datagrams import Encapsulation
 from ipsecscope.diagnose.engine import Diagnosis, all_rules, diagnose
@@ -622,3 +624,12 @@ def test_rules_that_can_lead_are_silent_on_healthy_sessions() -> None:
         assert scenario in SCENARIOS
         found = diagnose(analysed(capture(scenario)))
         assert [each.code for each in found.findings if each.headline and each.suppressed_by is None] == []
+
+
+@pytest.mark.parametrize("keys", [(), ("ikev1-rekey.keys",)], ids=["without keys", "with keys"])
+def test_ikev1_rekeying_is_no_refusal_no_silence_and_no_restart(keys: tuple[str, ...]) -> None:
+    # An IKEv1 SA that takes over has no quick mode of its own, and nobody answers a Delete.
+    captures = ROOT / "captures"
+    found = diagnose(load(captures / "ikev1-rekey.pcapng", keys=[captures / each for each in keys]))
+    assert found.headline is None
+    assert not {"AUTH-005", "LIFE-006", "LIFE-007", "LIFE-010"} & {each.code for each in found.findings}

@@ -17,6 +17,7 @@ from ipsecscope.diagnose.view import (
     rounds,
 )
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
+from ipsecscope.dissect.ikev1 import Delete
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.analysis import Analysis
@@ -73,10 +74,20 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
         for record in copies(each, role)
     ]
     last = max((r.time_ns for r in records_of(sa) if r.sender == other(role)), default=0)
-    probes = [record for record in probes if record.time_ns > last]
+    probes = [record for record in probes if record.time_ns > last and not _is_delete(record)]
     sizes = {record.datagram.wire_length for record in probes}
     spaced = len(probes) > 1 and all(later.time_ns - earlier.time_ns >= APART_NS for earlier, later in pairwise(probes))
     return probes if spaced and len(sizes) == 1 else []
+
+
+def _sends(sa: IkeSa, role: Role, since_ns: int, view: View) -> list[Flow]:
+    """The flows of an SA on which an end went on sending: whoever lost the SA cannot."""
+    return [flow for flow in view.flows_of(sa) if role_of(sa, flow.src) == role and flow.last_ns > since_ns]
+
+
+def _is_delete(record: MessageRecord) -> bool:
+    """Whether a message was opened and is a Delete, which nobody answers in IKEv1 (RFC 2408 section 3.15)."""
+    return any(isinstance(payload.body, Delete) for payload in record.payloads)
 
 
 def _may_be_goodbye(sa: IkeSa, asked: list[MessageRecord], heard_ns: int, view: View) -> bool | None:
@@ -142,7 +153,7 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
         ),
         None,
     )
-    if again is None:
+    if again is None or _sends(sa, silent, again.start_ns, view):
         return
     first = next(records_of(again))
     yield Found(
@@ -223,8 +234,8 @@ def dpd_false_positive(sa: IkeSa, view: View) -> Iterator[Found]:
     if found is None:
         return
     silent, asked = found
-    alive = [flow for flow in view.flows_of(sa) if role_of(sa, flow.src) == silent and flow.last_ns > asked[-1].time_ns]
-    if alive:
+    alive = _sends(sa, silent, asked[-1].time_ns, view)
+    if alive and (sa.version != 1 or len(asked) > 2 or all(map(is_open, asked))):
         yield Found(
             confidence=LIKELY,
             summary=f"{who(sa, silent)} did not answer {frames(asked)}, but its ESP went on until {clock(alive[0].last_ns)} "

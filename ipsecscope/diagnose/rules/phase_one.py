@@ -325,7 +325,15 @@ def hang_up_of(sa: IkeSa, view: View) -> tuple[MessageRecord, list[MessageRecord
         for record in (*each.request, *each.response)
         if record.sender == "initiator" and 0 <= record.time_ns - proof.time_ns <= REACTION_NS
     ]
-    return (proof, said) if is_last and said else None
+    if not is_last or not said or (error_of(said) is None and _takes_over(sa, proof.time_ns, view)):
+        return None
+    return proof, said
+
+
+def _takes_over(sa: IkeSa, since_ns: int, view: View) -> bool:
+    """Whether an IKEv1 SA replaces another one: the traffic of that one goes on, and needs no quick mode of its own."""
+    older = (each for each in view.earlier(sa) if each.version == 1)
+    return any(flow.last_ns > since_ns for each in older for flow in view.flows_of(each))
 
 
 def v1_initiator_rejects(sa: IkeSa, view: View) -> Iterator[Found]:
