@@ -225,6 +225,10 @@ def security_association(transforms: int, with_key_length: int = 1, spi: int = E
     return GENERIC_HEADER_SIZE + proposals * (8 + spi + 8 * transforms + 4 * with_key_length)
 
 
+EAP_END = GENERIC_HEADER_SIZE + 4  # EAP-Success and EAP-Failure (RFC 3748 4.2)
+EAP_REFUSALS = (EAP_END, EAP_END + notify())  # EAP-Failure, alone or with AUTHENTICATION_FAILED
+EAP_ROOM = 32  # octets, with which a further EAP request is likelier
+
 MIN_ID = identification(1)
 MIN_SIGNATURE = authentication(64)  # ECDSA P-256 or Ed25519
 MIN_CHILD_SA = security_association(2, 0)  # one cipher without key length, sequence numbers

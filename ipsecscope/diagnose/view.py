@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -258,19 +259,21 @@ class View:
 
     def _eap_answer(self, sa: IkeSa, auths: list[Exchange], inner: Inner) -> AnswerKind:
         """The class of the last of several answers: EAP goes on, ended in Success (8 octets) or was refused."""
-        earlier = [self.inner(sa, each.response) for each in auths[:-1]]
-        succeeded = any(each is not None and each.high < 2 * sizes.notify() for each in earlier)
-        asked = self.inner(sa, auths[-1].request)
-        if asked is not None and asked.is_below(sizes.min_auth(sa.suite)):
-            succeeded = False  # behind EAP-Success comes AUTH; this is still EAP, and the short answer was no Success
-        if not succeeded:
-            if inner.is_below(2 * sizes.notify()):
-                return "eap-refused"
+        if not any(self._succeeds(sa, one, two) for one, two in pairwise(auths)):
             following = next_after(sa, auths[-1])
-            return "eap-refused" if following is not None and is_informational(following) else "eap-open"
+            ends = following is None and inner.may_be(*sizes.EAP_REFUSALS) and inner.is_below(sizes.EAP_ROOM)
+            return "eap-refused" if ends or (following is not None and is_informational(following)) else "eap-open"
         if inner.is_below(sizes.min_auth(sa.suite)):
             return "refused"
         return "child-refused" if inner.is_below(sizes.min_last_success(sa.suite)) else "complete"
+
+    def _succeeds(self, sa: IkeSa, exchange: Exchange, following: Exchange) -> bool:
+        """Whether an answer may be EAP-Success: bare, and the initiator proves itself next (RFC 7296 2.16)."""
+        inner, proof = self.inner(sa, exchange.response), self.inner(sa, following.request)
+        if inner is None or proof is None or not inner.may_be(sizes.notify()) or not inner.is_below(2 * sizes.notify()):
+            return False
+        prf = sizes.prf_of(sa.suite)
+        return prf is not None and proof.may_be(sizes.authentication(prf.output_size))
 
     def is_short(self, sa: IkeSa, records: Sequence[MessageRecord]) -> bool:
         """Whether an IKEv2 message has room for one notify or one delete and no more."""

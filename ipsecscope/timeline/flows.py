@@ -132,6 +132,7 @@ class Flow(msgspec.Struct, frozen=True):
     pause_spread: float | None = None
     restart: Restart | None = None
     ciphertext: Ciphertext | None = None
+    targets: tuple[int, ...] = ()  # ports they went to, in order of appearance; at most ``MAX_SOURCES``
 
     @property
     def pause_ns(self) -> int:
@@ -173,6 +174,7 @@ class FlowFold:
     starts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # seen ranges of sequence numbers,
     stops: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # inclusive and apart from each other
     sources: dict[tuple[str, int], None] = field(default_factory=dict)
+    targets: dict[int, None] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
 
     def update(self, columns: Rows, rows: Int64s) -> None:
@@ -197,7 +199,10 @@ class FlowFold:
         self.pause_squares += float(((steps / 1e9) ** 2).sum())
 
     def _learn_sources(self, columns: Rows, rows: Int64s) -> None:
-        src, sport = columns.src[rows], columns.sport[rows]
+        src, sport, dport = columns.src[rows], columns.sport[rows], columns.dport[rows]
+        if len(self.targets) < MAX_SOURCES:
+            for row in (0, *(np.flatnonzero(dport[1:] != dport[:-1]) + 1).tolist()):
+                self.targets.setdefault(int(dport[row]))
         changes = np.flatnonzero((src[1:] != src[:-1]) | (sport[1:] != sport[:-1])) + 1
         for row in (0, *changes.tolist()):
             if len(self.sources) >= MAX_SOURCES:
@@ -312,6 +317,7 @@ class FlowFold:
             pause_spread=self._pause_spread(),
             restart=self.restart,
             ciphertext=self.ciphertext,
+            targets=tuple(self.targets)[:MAX_SOURCES],
         )
 
     def _pause_spread(self) -> float | None:

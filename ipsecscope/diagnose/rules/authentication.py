@@ -21,6 +21,7 @@ from ipsecscope.diagnose.rule import (
     Found,
     rule,
 )
+from ipsecscope.diagnose.rules.negotiation import MESSAGE_ERRORS
 from ipsecscope.diagnose.rules.phase_one import v1_initiator_rejects, v1_responder_rejects
 from ipsecscope.diagnose.view import (
     Answer,
@@ -42,6 +43,7 @@ from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 SOON_NS = NANOSECONDS  # a side that refuses what it was answered does so at once
 AT_ONCE_NS = NANOSECONDS // 20  # without waiting for anything: MOBIKE's news of addresses come later
 CERTIFICATE_SIZE = 700  # octets of payloads: more than identity, pre-shared key proof and proposals need
+SMALL_CERTIFICATE = 400  # octets of payloads: no identity, certificate and proof have room in fewer
 SLOW_NS = NANOSECONDS
 CAUSES = {
     "psk": "the pre-shared keys differ",
@@ -54,10 +56,13 @@ CAUSES = {
 
 
 def uses_certificate(sa: IkeSa, view: View) -> bool | None:
-    """Whether the initiator's IKE_AUTH request is large enough for a certificate; None when that is unknown."""
+    """Whether the initiator's IKE_AUTH request holds a certificate by its size; None when it may or may not.
+
+    Certificates of elliptic curves are hardly larger than a list of proposals and an address request.
+    """
     auths = exchanges_of(sa, ExchangeType.IKE_AUTH)
     inner = view.inner(sa, auths[0].request) if auths and auths[0].request else None
-    if inner is None:
+    if inner is None or SMALL_CERTIFICATE <= inner.high <= CERTIFICATE_SIZE:
         return None
     return inner.low > CERTIFICATE_SIZE
 
@@ -127,6 +132,8 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     exchange = answer.exchange
     if answer.kind != "refused" or exchange is None or view.flows_of(sa):
         return
+    if answer.notify is not None and int(answer.notify) in MESSAGE_ERRORS:  # PH1-016
+        return
     name = f" with {answer.notify}" if answer.notify is not None else ""
     how = "" if answer.basis == "decrypted" else ": its encrypted answer has room for an error and for nothing else"
     causes = ranked_causes(sa, view)
@@ -170,7 +177,12 @@ def auth_method_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """A refused key where certificates were asked for, by either side."""
     yield from _unwanted_key(sa, view)
     answer = view.answer(sa)
-    if answer.kind != "refused" or answer.exchange is None or uses_certificate(sa, view) is not False:
+    if (
+        answer.kind != "refused"
+        or answer.exchange is None
+        or answer.rounds > 1
+        or uses_certificate(sa, view) is not False
+    ):
         return
     if not _asks_for_certificate(sa) or not answer.exchange.request:
         return
@@ -377,6 +389,7 @@ def cert_check_slow(sa: IkeSa) -> Iterator[Found]:
     "AUTH-013",
     "signature-hash-mismatch",
     MEDIUM,
+    headline=True,
     title="No common hash for signatures",
     means="Each side says which hashes it accepts in signatures, and the two lists have nothing in common.",
     detect="SIGNATURE_HASH_ALGORITHMS of both sides without a common entry.",

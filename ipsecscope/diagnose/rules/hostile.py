@@ -22,8 +22,8 @@ from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
 SWEEP_TARGETS = 10
 SWEEP_NS = 60 * NANOSECONDS
-FLOOD = 500  # handshakes
-FLOOD_RATE = 50  # per second
+FLOOD = 100  # handshakes
+FLOOD_RATE = 20  # per second
 MIN_TRIED, SURELY_TRIED = 5, 10  # different offers or names of one source
 TRIED_NS = 600 * NANOSECONDS
 SCAN_LIFETIME = 28800
@@ -297,10 +297,12 @@ def contradiction(sa: IkeSa) -> Iterator[Found]:
         refused = [record for kind in kinds for record in refusals(sa, kind)]
         spis = {record.message.header.spi_r for record in whole if record.message.header is not None}
         if (whole and refused) or len(spis) > 1:
+            lost = bool(refused) and sa.established_ns is None and len(sa.exchanges) == len(opening(sa))
             ttls = {record.datagram.ttl for record in (*whole, *refused)}
             yield Found(
                 confidence=LIKELY if len(ttls) > 1 else POSSIBLE,
                 severity=HIGH if len(ttls) > 1 else MEDIUM,
+                headline=lost,
                 summary=f"{who(sa, 'initiator')}'s request got contradicting answers ({frames((*whole, *refused))})"
                 f"{f', with different TTLs ({listed([str(each) for each in sorted(ttls)])})' if len(ttls) > 1 else ''}.",
                 evidence=evidence.messages((*whole, *refused)),

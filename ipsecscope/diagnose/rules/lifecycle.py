@@ -22,7 +22,7 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
-from ipsecscope.timeline.sas import IkeSa, MessageRecord, Role, other
+from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role, other
 from ipsecscope.timeline.settle import role_of
 
 APART_NS = NANOSECONDS // 2  # between two probes of a dead peer; deletes come closer together
@@ -184,7 +184,7 @@ def peer_restart(sa: IkeSa, view: View) -> Iterator[Found]:
     ios="crypto ikev2 dpd 10 3 periodic",
     libreswan="dpddelay=10, dpdtimeout=30",
     rfc=("RFC 7296 2.4", "RFC 3706"),
-    suppressed_by=("LIFE-010", "LIFE-007", "CAP-002"),
+    suppressed_by=("LIFE-010", "LIFE-007", "LIFE-013", "CAP-002"),
 )
 def peer_dead(sa: IkeSa, view: View) -> Iterator[Found]:
     """Silence without a sequel."""
@@ -422,7 +422,7 @@ def flapping(analysis: Analysis, view: View) -> Iterator[Found]:
     MEDIUM,
     title="Message ids are out of step",
     means="The two sides disagree about the number of the next message, so IKE stalls until the SA dies.",
-    detect="INVALID_MESSAGE_ID, or two different requests with the same message id.",
+    detect="INVALID_MESSAGE_ID, two different requests with the same message id, or a request that skips numbers and is ignored.",
     look_alikes={"CAP-004": "messages that the recorder missed"},
     causes=("a cluster takeover without synchronisation", "a fault in an implementation"),
     confirm="The message ids in both logs; a cluster's takeover at that time.",
@@ -434,6 +434,20 @@ def message_id_desync(sa: IkeSa) -> Iterator[Found]:
     if sa.version == 1:
         return
     told = [record for record in records_of(sa) if has_notify([record], NotifyType.INVALID_MESSAGE_ID)]
+    jumped = _jumped(sa)
+    if jumped is not None and not told:
+        before, exchange = jumped
+        asked = copies(exchange, exchange.initiated_by)
+        yield Found(
+            confidence=LIKELY,
+            severity=HIGH,
+            headline=True,
+            summary=f"{who(sa, exchange.initiated_by)} numbered its next request {exchange.message_id}, behind {before.message_id} "
+            f"({frames(before.request[:1])}), and got no answer, {times(len(asked))} ({frames(asked)}): the other side expects "
+            f"{before.message_id + 1} and ignores everything else.",
+            evidence=evidence.messages((*before.request[:1], *asked)),
+        )
+        return
     twice: dict[tuple[Role, int, int], list[MessageRecord]] = {}
     for exchange in sa.exchanges:
         if int(exchange.type) in {int(ExchangeType.IKE_SA_INIT), int(ExchangeType.IKE_SESSION_RESUME)}:
@@ -448,6 +462,19 @@ def message_id_desync(sa: IkeSa) -> Iterator[Found]:
             summary=f"{'INVALID_MESSAGE_ID was sent' if told else 'Different requests carry the same message id'} ({frames(records)}).",
             evidence=evidence.messages(records),
         )
+
+
+def _jumped(sa: IkeSa) -> tuple[Exchange, Exchange] | None:
+    """The last request of one side that was answered, and the next one, when that skips numbers and gets no answer."""
+    roles: tuple[Role, Role] = ("initiator", "responder")
+    for role in roles:
+        own = [each for each in sa.exchanges if each.initiated_by == role and each.request]
+        own.sort(key=lambda each: each.start_ns)
+        for before, exchange in pairwise(own):
+            skips = exchange.message_id > before.message_id + 1 and before.response
+            if skips and not exchange.response and len(rounds(copies(exchange, role))) > 2:
+                return before, exchange
+    return None
 
 
 @rule(

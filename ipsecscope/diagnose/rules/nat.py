@@ -147,6 +147,7 @@ def nat_t_unsupported(sa: IkeSa) -> Iterator[Found]:
     yield Found(
         confidence=LIKELY if ports else POSSIBLE,
         severity=HIGH if ports else INFO,
+        headline=bool(ports),
         summary=f"{who(sa, silent)} sends no NAT detection hashes ({frames(first[-1].records)})"
         f"{f', and {who(sa, other(silent))} comes from port {ports[0]}, so a NAT is there' if ports else ''}.",
         evidence=evidence.messages(first[-1].records),
@@ -170,6 +171,17 @@ def stale_errors(view: View, sa: IkeSa) -> list[int]:
         if is_closed and role_of(sa, quoted.dst) is not None and role_of(sa, quoted.src) is not None:
             found.append(position)
     return found
+
+
+def follows(sa: IkeSa, role: Role, flow: Flow, view: View) -> bool:
+    """Whether the other end sends to the last place that this flow came from, and goes on doing so."""
+    _, port = flow.sources[-1]
+    back = [
+        each for each in view.flows_of(sa) if each.dst == flow.sources[-1][0] and role_of(sa, each.src) == other(role)
+    ]
+    return any(
+        len(each.targets) > 1 and each.targets[-1] == port and each.last_ns >= flow.last_ns - IDLE_NS for each in back
+    )
 
 
 def moves(sa: IkeSa, view: View) -> list[tuple[Role, Flow]]:
@@ -221,7 +233,7 @@ def nat_mapping_expired(sa: IkeSa, view: View) -> Iterator[Found]:
     """A new port behind a pause."""
     for role, flow in moves(sa, view):
         places = [socket(address, port) for address, port in flow.sources]
-        same_host = len({address for address, _ in flow.sources}) == 1
+        same_host = len({address for address, _ in flow.sources}) == 1 and not follows(sa, role, flow, view)
         if not same_host or flow.longest_silence_ns < IDLE_NS:
             continue
         errors = [view.analysis.icmp[at][0] for at in stale_errors(view, sa)]
@@ -259,7 +271,7 @@ def endpoint_moved(sa: IkeSa, view: View) -> Iterator[Found]:
     """One SPI, several sources."""
     for role, flow in moves(sa, view):
         hosts = list(dict.fromkeys(address for address, _ in flow.sources))
-        handled = bool(_announced(sa, flow.first_ns)) and len(hosts) > 1
+        handled = (bool(_announced(sa, flow.first_ns)) and len(hosts) > 1) or follows(sa, role, flow, view)
         errors = [view.analysis.icmp[at][0] for at in stale_errors(view, sa)]
         places = listed([socket(address, port) for address, port in flow.sources])
         yield Found(
@@ -267,7 +279,7 @@ def endpoint_moved(sa: IkeSa, view: View) -> Iterator[Found]:
             severity=INFO if handled and not errors else MEDIUM,
             headline=not handled or bool(errors),
             summary=f"{who(sa, role)} sends its ESP from {places} (SPI {flow.spi:08x})"
-            f"{', and told the other side so (an INFORMATIONAL exchange follows)' if handled else ''}.",
+            f"{', and the other side follows' if handled else ''}.",
             evidence=(*evidence.flow(flow), *(evidence.icmp(each) for each in errors[:4])),
         )
 

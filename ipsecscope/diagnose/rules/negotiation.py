@@ -9,7 +9,7 @@ from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, 
 from ipsecscope.diagnose.view import MAX_COMPARED, View, exchanges_of, hosts, opening
 from ipsecscope.diagnose.words import frames, listed, who
 from ipsecscope.dissect import ikev1, ikev2
-from ipsecscope.dissect.registry.ikev2 import NotifyType
+from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
 from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.contents import bodies, first, notifies
@@ -33,9 +33,8 @@ _V1_HARD = frozenset(
         IsakmpNotifyType.UNEQUAL_PAYLOAD_LENGTHS,
     }
 )
-_V2_HARD = frozenset(
-    {NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, NotifyType.INVALID_SYNTAX, NotifyType.AUTHENTICATION_FAILED}
-)
+MESSAGE_ERRORS = frozenset({NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, NotifyType.INVALID_SYNTAX})
+_V2_HARD = MESSAGE_ERRORS | {NotifyType.AUTHENTICATION_FAILED}
 
 
 def refusals(sa: IkeSa, kind: int) -> list[MessageRecord]:
@@ -129,7 +128,7 @@ def ike_version_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     ios="crypto ikev2 proposal P / encryption aes-cbc-256 / integrity sha256 / group 14 19 20",
     libreswan="ike=aes_gcm256-sha2_384-dh20,aes256-sha2_256-dh14",
     rfc=("RFC 7296 2.7", "RFC 7296 3.3.6"),
-    suppressed_by=("PH1-005", "INTEROP-002", "INTEROP-007", "HOST-001"),
+    suppressed_by=("PH1-005", "INTEROP-002", "INTEROP-007", "HOST-001", "HOST-007"),
 )
 def ike_no_proposal_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
     """NO_PROPOSAL_CHOSEN in the clear, with both offers where both were seen."""
@@ -334,6 +333,17 @@ def clear_error_notify(sa: IkeSa) -> Iterator[Found]:
                     summary=f"{who(sa, 'responder')} refused {who(sa, 'initiator')}'s first message with {kinds[0]} "
                     f"({frames([record])}).",
                     evidence=evidence.errors(record),
+                )
+                return
+    for exchange in exchanges_of(sa, ExchangeType.IKE_AUTH):
+        for record in exchange.response:
+            kinds = [each for each in notifies(record.payloads) if int(each) in MESSAGE_ERRORS]
+            if kinds:
+                yield Found(
+                    confidence=CERTAIN,
+                    summary=f"{who(sa, 'responder')} could not make sense of {who(sa, 'initiator')}'s IKE_AUTH message ({frames(exchange.request)}): "
+                    f"{kinds[0]} ({frames([record])}).",
+                    evidence=(*evidence.errors(record), *evidence.messages(exchange.request)),
                 )
                 return
 

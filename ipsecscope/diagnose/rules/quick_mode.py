@@ -234,4 +234,5 @@ def qm_not_completed(sa: IkeSa) -> Iterator[Found]:
                 summary=f"{answers[0].datagram.src} answered quick mode {times(len(answers))} ({frames(answers)}) and "
                 f"{answers[0].datagram.dst} never confirmed.",
                 evidence=evidence.messages(answers),
+                headline=True,
             )

@@ -62,7 +62,7 @@ def silence(view: View, times_ns: list[int]) -> Confidence:
     swanctl="connections.NAME.remote_addrs = ADDRESS OF THE PEER",
     ios="permit udp any host OUTSIDE eq 500 / permit udp any host OUTSIDE eq 4500 / permit esp any host OUTSIDE",
     rfc=("RFC 7296 2.1", "RFC 7296 2.4"),
-    suppressed_by=("CAP-002", "PH1-002", "PH1-003", "NET-002", "INTEROP-007", "INTEROP-010"),
+    suppressed_by=("CAP-002", "PH1-002", "PH1-003", "NET-002", "HOST-005", "INTEROP-007", "INTEROP-010"),
 )
 def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     """A first request without an answer."""
@@ -103,7 +103,7 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
     causes=(
         "a firewall in front of the initiator drops the answers",
         "the answers take another way back and are lost there",
-        "the initiator discards the answer",
+        "the initiator discards the answer, because it cannot verify it",
     ),
     confirm="Capture at the initiator's outside interface.",
     fix="Permit UDP 500 and 4500 from the peer to the initiator.",
@@ -163,7 +163,7 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="secrets { ike-NAME { id = PEER secret = … } }",
     ios="crypto ikev2 keyring K / peer B / pre-shared-key …",
     rfc=("RFC 7296 1.2", "RFC 7296 2.4"),
-    suppressed_by=("CAP-007", "HOST-001"),
+    suppressed_by=("CAP-007", "HOST-001", "AUTH-013", "INTEROP-005"),
     headline=True,
 )
 def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:

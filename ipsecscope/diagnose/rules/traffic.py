@@ -58,7 +58,7 @@ def pairs(sa: IkeSa, view: View) -> Iterator[tuple[Flow, Flow | None]]:
     swanctl="children.NAME.policies = yes; ip route show table 220",
     ios="show crypto ipsec sa (encaps and decaps); ip route NETWORK Tunnel0",
     rfc=("RFC 4301 5",),
-    suppressed_by=("CAP-002", "NET-006", "NET-014", "NAT-006", "NAT-007", "LIFE-010", "LIFE-006"),
+    suppressed_by=("CAP-002", "NET-006", "NET-014", "NAT-005", "NAT-006", "NAT-007", "LIFE-010", "LIFE-006"),
 )
 def one_way_esp(analysis: Analysis, view: View) -> Iterator[Found]:
     """A tunnel that only one side uses."""
@@ -186,7 +186,7 @@ def esp_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="children.NAME { local_ts = …; remote_ts = … }",
     ios="show crypto ipsec sa: encaps must count up",
     rfc=("RFC 4301 5.1",),
-    suppressed_by=("PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
+    suppressed_by=("PH1-011", "PH2-001", "PH2-012", "AUTH-005", "CAP-003"),
     headline=True,
 )
 def no_interesting_traffic(sa: IkeSa, view: View) -> Iterator[Found]:
