@@ -247,6 +247,8 @@ class View:
         if inner is None:
             return Answer("unknown", "inferred", last, rounds=len(auths))
         kind = self._first_answer(sa, inner) if len(auths) == 1 else self._eap_answer(sa, auths, inner)
+        if kind == "child-refused" and (sa.initiator.address, sa.responder.address) in self.sent_away:
+            kind = "unknown"  # the notify is a REDIRECT (RFC 5685 section 6)
         return Answer(kind, "inferred", last, None, inner, len(auths))
 
     @staticmethod
