@@ -249,6 +249,14 @@ class View:
         kind = self._first_answer(sa, inner) if len(auths) == 1 else self._eap_answer(sa, auths, inner)
         if kind == "child-refused" and (sa.initiator.address, sa.responder.address) in self.sent_away:
             kind = "unknown"  # the notify is a REDIRECT (RFC 5685 section 6)
+        asked = self.inner(sa, auths[0].request)
+        if (
+            kind == "child-refused"
+            and len(auths) == 1
+            and asked is not None
+            and asked.is_below(sizes.min_success(sa.suite))
+        ):
+            kind = "complete"  # no Child SA was asked for (RFC 6023)
         return Answer(kind, "inferred", last, None, inner, len(auths))
 
     @staticmethod

@@ -7,6 +7,7 @@ causes by what is visible, and never claim to know which one it was.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ipsecscope.diagnose import evidence, hints, sizes
 from ipsecscope.diagnose.rule import (
@@ -40,8 +41,7 @@ from ipsecscope.dissect.registry.ikev2 import AuthenticationMethod, ExchangeType
 from ipsecscope.timeline.contents import bodies
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
-SOON_NS = NANOSECONDS  # a side that refuses what it was answered does so at once
-AT_ONCE_NS = NANOSECONDS // 20  # without waiting for anything: MOBIKE's news of addresses come later
+AT_ONCE_NS = NANOSECONDS // 20  # for a refusal: MOBIKE's news of addresses come later
 CERTIFICATE_SIZE = 700  # octets of payloads: more than identity, pre-shared key proof and proposals need
 SMALL_CERTIFICATE = 400  # octets of payloads: no identity, certificate and proof have room in fewer
 SLOW_NS = NANOSECONDS
@@ -303,7 +303,7 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     inner = view.inner(sa, following.request)
     said = f"with {error}" if error is not None else "with a message too short for anything but an error or a goodbye"
     yield Found(
-        confidence=CERTAIN if error is not None else LIKELY if pause <= AT_ONCE_NS else POSSIBLE,
+        confidence=CERTAIN if error is not None else LIKELY,
         summary=f"{who(sa, 'responder')} accepted {who(sa, 'initiator')} ({frames(exchange.response)}), but {who(sa, 'initiator')} "
         f"hung up {seconds(pause)} later ({frames(following.request)}) {said}: it does not accept the identity or the "
         f"certificate of {who(sa, 'responder')}.",
@@ -324,10 +324,16 @@ def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | 
     following = next_after(sa, exchange)
     if following is None or following.initiated_by != "initiator" or not view.closes(sa, following):
         return None
-    is_late = following.start_ns - exchange.stop_ns > SOON_NS
-    if error_of(following.request) is None and (is_late or _lives_on(sa, following)):
-        return None
+    pause = following.start_ns - exchange.stop_ns
+    if error_of(following.request) is None and (pause > AT_ONCE_NS + _round_trip(sa) or _lives_on(sa, following)):
+        return None  # a message of that size comes with any ordinary end; a refusal needs no time to think
     return exchange, following
+
+
+def _round_trip(sa: IkeSa) -> int:
+    """What one round takes as seen from the tap, nanoseconds: to either side, whichever is farther."""
+    begins = sorted((record for each in sa.exchanges[:2] for record in each.records), key=lambda record: record.number)
+    return max((later.time_ns - earlier.time_ns for earlier, later in pairwise(begins)), default=0)
 
 
 def _lives_on(sa: IkeSa, closing: Exchange) -> bool:

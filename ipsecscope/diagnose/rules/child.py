@@ -28,6 +28,7 @@ from ipsecscope.timeline.contents import bodies, first
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
 IDLE_NS = 60 * NANOSECONDS
+ANSWER_NS = 5 * NANOSECONDS  # longer than quick mode takes to be answered
 STORM = 5
 ADDRESS_ATTRIBUTE = 8  # an IPv4 address with type and length (draft-dukes-ike-mode-cfg 3.3)
 CLASS_CAUSES = (
@@ -372,7 +373,7 @@ def childless(sa: IkeSa, view: View) -> Iterator[Found]:
         quick = exchanges_of(sa, IsakmpExchangeType.QUICK_MODE)
         if sa.established_ns is None or any(each.response for each in quick):
             return
-        if not quick and view.horizon(sa.established_ns) < IDLE_NS:
+        if view.horizon(quick[-1].start_ns if quick else sa.established_ns) < (ANSWER_NS if quick else IDLE_NS):
             return
         basis = [record for exchange in (*sa.exchanges[:1], *quick) for record in exchange.records]
     else:

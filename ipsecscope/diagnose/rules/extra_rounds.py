@@ -83,14 +83,17 @@ def invalid_ke_loop(sa: IkeSa) -> Iterator[Found]:
         return
     offered = hints.offered(hints.offers_of(sa, "initiator")).get("KE", [])
     _, group = asked[-1]
-    if str(group) not in offered:
-        confidence, why = CERTAIN, f"which {who(sa, 'initiator')} did not offer ({', '.join(offered) or 'nothing'})"
+    if not offered:
+        confidence, why = POSSIBLE, "and the offer is not in this capture"
+    elif str(group) not in offered:
+        confidence, why = CERTAIN, f"which {who(sa, 'initiator')} did not offer ({', '.join(offered)})"
     elif len({group for _, group in asked}) < len(asked):
         confidence, why = LIKELY, f"although it was given, {times(len(asked))}"
     else:
         confidence, why = POSSIBLE, "and nothing follows"
     yield Found(
         confidence=confidence,
+        headline=bool(offered),
         summary=f"{who(sa, 'responder')} asks for key exchange group {group} ({frames([each for each, _ in asked])}), {why}.",
         evidence=tuple(
             each for other, _ in asked[:4] for each in evidence.notify(other, NotifyType.INVALID_KE_PAYLOAD)

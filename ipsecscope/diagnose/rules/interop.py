@@ -197,6 +197,8 @@ def encoding_quirk(analysis: Analysis, view: View) -> Iterator[Found]:
 )
 def reply_from_elsewhere(sa: IkeSa) -> Iterator[Found]:
     """An answer from a place that was not asked."""
+    if not sa.handshake_seen:  # what was asked before may have gone to another port
+        return
     for exchange in opening(sa):
         asked = [record for record in exchange.request if record.sender == "initiator"]
         if not asked:

@@ -53,6 +53,7 @@ from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role
     ios="crypto ikev2 fragmentation mtu 1280",
     libreswan="fragmentation=yes",
     rfc=("RFC 7383 1", "RFC 7296 2"),
+    suppressed_by=("CAP-002",),
 )
 def ike_ip_fragments_lost(sa: IkeSa) -> Iterator[Found]:
     """Large requests without answers."""
@@ -93,6 +94,7 @@ def _is_answered(exchange: Exchange, asked: MessageRecord) -> bool:
     swanctl="charon.fragment_size = 1200",
     ios="crypto ikev2 fragmentation mtu 1100",
     rfc=("RFC 7383 2.5", "RFC 7383 2.5.2"),
+    suppressed_by=("CAP-002",),
 )
 def ike_fragment_missing(exchange: Exchange) -> Iterator[Found]:
     """Incomplete or unanswered sets of RFC 7383 or vendor fragments."""

@@ -116,10 +116,10 @@ class _Scene:
         return _mild(found)
 
     def _is_early(self, each: ClearTraffic) -> bool:
-        """Whether these few packets passed while a side was still installing the SA: ESP of both sides follows."""
+        """Whether these few packets passed while a side was still installing the SA."""
         return each.packets < MIN_REPLIES and any(
-            flow.first_ns > each.last_ns and self._back(flow) and flow.first_ns - each.first_ns < START_NS
-            for flow in self.flows
+            child.created_ns is not None and 0 <= each.last_ns - child.created_ns < START_NS
+            for sa, child, _ in self.selectors
         )
 
     def _selected(self, each: ClearTraffic) -> IkeSa | None:

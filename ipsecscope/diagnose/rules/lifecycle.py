@@ -50,6 +50,8 @@ def silent_peer(sa: IkeSa) -> tuple[Role, list[MessageRecord]] | None:
             continue
         silent = other(role)
         ike_heard = max((r.time_ns for r in records_of(sa) if r.sender == silent), default=0)
+        if not ike_heard:  # its direction is not in this capture
+            continue
         if ike_heard < asked[0].time_ns and len(asked) > 1:
             return silent, asked
     return None
@@ -67,9 +69,12 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
         ]
         records = [record for each in open_ones for record in copies(each, role)]
         return records if len(rounds(records)) > 1 or len(open_ones) > 1 else []
+    kinds = [IsakmpExchangeType.INFORMATIONAL]
+    if _had_tunnel(sa):  # else nothing had worked that could be forgotten: quick mode itself is not answered
+        kinds.append(IsakmpExchangeType.QUICK_MODE)
     probes = [
         record
-        for each in exchanges_of(sa, IsakmpExchangeType.INFORMATIONAL, IsakmpExchangeType.QUICK_MODE)
+        for each in exchanges_of(sa, *kinds)
         if not each.response
         for record in copies(each, role)
     ]
@@ -100,9 +105,15 @@ def _may_be_goodbye(sa: IkeSa, asked: list[MessageRecord], heard_ns: int, view: 
         return False
     numbers = {record.number for record in asked}
     left = [each for each in sa.exchanges if numbers & {record.number for record in each.request}]
-    if not left or not all(view.closes(sa, each) for each in left):
+    known = [view.closes(sa, each) for each in left if view.inner(sa, each.request) is not None]
+    if not left or not all(known):
         return False
     return True if all(is_open(record) for each in left for record in each.request) else None
+
+
+def _had_tunnel(sa: IkeSa) -> bool:
+    """Whether IKEv1 phase 2 was answered at least once, or all of it lies before the capture."""
+    return not sa.handshake_seen or any(each.response for each in exchanges_of(sa, IsakmpExchangeType.QUICK_MODE))
 
 
 def _wasted(sa: IkeSa, silent: Role, view: View) -> str:

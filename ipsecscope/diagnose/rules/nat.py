@@ -192,9 +192,14 @@ def moves(sa: IkeSa, view: View) -> list[tuple[Role, Flow]]:
     found: dict[Role, Flow] = {}
     for flow in view.flows_of(sa):
         sender = role_of(sa, flow.src)
-        if len(flow.sources) > 1 and sender is not None and flow.duplicates * 2 < flow.packets:
+        if len(flow.sources) > 1 and sender is not None and not _is_seen_twice(flow):
             found.setdefault(sender, flow)
     return list(found.items())
+
+
+def _is_seen_twice(flow: Flow) -> bool:
+    """Whether its packets were captured at both of its places: in front of a NAT and behind it."""
+    return flow.duplicates * 4 >= flow.packets
 
 
 def _announced(sa: IkeSa, after_ns: int) -> list[MessageRecord]:

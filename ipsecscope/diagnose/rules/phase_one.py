@@ -313,7 +313,7 @@ def _denies(record: MessageRecord) -> bool:
 def hang_up_of(sa: IkeSa, view: View) -> tuple[MessageRecord, list[MessageRecord]] | None:
     """The responder's proof in IKEv1, and what the initiator says at once to end it; None where it goes on."""
     exchange = phase_1(sa)
-    if exchange is None or not exchange.response or view.flows_of(sa):
+    if exchange is None or not exchange.response or not sa.handshake_seen or view.flows_of(sa):
         return None
     if exchanges_of(sa, ExchangeType.QUICK_MODE, ExchangeType.TRANSACTION):
         return None

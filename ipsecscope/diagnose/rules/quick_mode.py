@@ -22,6 +22,7 @@ from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.contents import first
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
 
+MIN_QUICK_MODE = 120  # octets: more than HASH(3) takes, less than any first message (RFC 2409 5.5)
 REACTION_NS = 3 * NANOSECONDS // 2  # a refusal of quick mode comes within this time
 
 
@@ -91,6 +92,8 @@ def complaint_about(sa: IkeSa, exchange: Exchange) -> MessageRecord | None:
     """The informational that the other side sent at once behind an unanswered first message of quick mode."""
     if exchange.response or not exchange.request:
         return None
+    if not sa.handshake_seen and exchange.request[0].datagram.wire_length < MIN_QUICK_MODE:
+        return None  # the capture starts behind its first message
     asked = exchange.request[0]
     found = [
         record

@@ -10,6 +10,7 @@ from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, MEDIUM, PO
 from ipsecscope.diagnose.rules.lifecycle import silent_peer
 from ipsecscope.diagnose.view import View, copies, exchanges_of, opening, records_of, rounds
 from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, socket, times, who
+from ipsecscope.dissect import ikev1
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord
@@ -224,6 +225,8 @@ def main_mode_stall_ke(sa: IkeSa, view: View) -> Iterator[Found]:
     if sa.version != 1 or sa.mode != "main" or not first:
         return
     sent = _v1_messages(first[0].request)
+    if not sent or not any(isinstance(each.body, ikev1.SecurityAssociation) for each in sent[0].payloads):
+        return  # the capture starts later
     if len(sent) != 2 or len(_v1_messages(first[0].response)) != 1:
         return
     again = [

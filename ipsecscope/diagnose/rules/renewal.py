@@ -191,7 +191,7 @@ def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
         error = error_of(exchange.response)
         inner = view.inner(sa, exchange.response)
         yield Found(
-            confidence=CERTAIN if error is not None else LIKELY,
+            confidence=CERTAIN if error is not None and is_renewal(exchange) else LIKELY,
             summary=f"{exchange.response[0].datagram.src} refused {exchange.response[0].datagram.dst}'s CREATE_CHILD_SA"
             f"{f' with {error}' if error is not None else ''} ({frames(exchange.records)}).",
             evidence=evidence.messages(exchange.records),
