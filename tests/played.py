@@ -13,11 +13,13 @@ from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.decrypt.keys import KeyRecord, SaKeys
 from ipsecscope.diagnose.engine import Diagnosis, diagnose
 from ipsecscope.peers.generating import files_of
-from ipsecscope.peers.scenarios import SCENARIOS, Generated, generate
+from ipsecscope.peers.scenarios import BY_NAME, SCENARIOS, Generated, generate
 from ipsecscope.timeline.analysis import Analysis, analyze
 
 CAPTURES = ROOT / "captures"
 NAMES = [scenario.name for scenario in SCENARIOS]
+
+__all__ = ["BY_NAME", "CAPTURES", "NAMES", "Keys", "analysed", "capture", "diagnosed", "files", "played"]
 
 Keys = Literal["none", "all", "ike"]  # nothing, everything in NAME.keys, or that without the keys of ESP and AH
 

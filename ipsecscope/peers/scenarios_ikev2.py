@@ -285,6 +285,7 @@ IKEV2_SCENARIOS: tuple[Scenario, ...] = (
         right=eap_gateway(EapMethod.TLS, kind=KeyKind.ED25519),
         both={"newest_tls": TlsVersion.TLS_1_2},
         is_repeatable=False,
+        fails="EAP_FAILED",
     ),
     Scenario(
         name="ikev2-ml-kem",
