@@ -22,7 +22,8 @@ from ipsecscope.diagnose.tap_scene import (
 )
 from ipsecscope.diagnose.words import listed
 from ipsecscope.timeline.comparison import State
-from ipsecscope.timeline.tap import Traffic
+from ipsecscope.timeline.tap_changes import damaged
+from ipsecscope.timeline.tap_rows import Traffic
 
 LARGE = 1280  # octets of an IP packet: from here on its size may be why it is lost
 STRAY = 0.05  # share of smaller packets that may be lost beside a size limit, by plain loss
@@ -276,7 +277,7 @@ def loss(scene: Scene) -> Iterator[Proof]:
             code="NET-010",
             confidence=CERTAIN,
             severity="medium" if share >= MIN_SHARE and leg.traffic in DATA else "low",
-            summary=f"{len(lost)} of {packets(len(lost) + len(leg.arrived), f'{leg.name} packet')} ({share:.1%}) {scene.ends(leg.side, lost)} are lost between "
+            summary=f"{len(lost)} of {len(lost) + len(leg.arrived)} packets of {leg.name} ({share:.1%}) {scene.ends(leg.side, lost)} are lost between "
             f"the taps ({scene.frames(leg.side, lost)}).",
             evidence=scene.places(leg.side, lost),
             way=leg.way,
@@ -324,9 +325,37 @@ def replays(scene: Scene) -> Iterator[Proof]:
                     headline=later and len(rows) >= SURE,
                     summary=f"{packets(len(rows), 'ESP or AH packet')} {scene.ends(side, rows)} {'is' if len(rows) == 1 else 'are'} {what} between the taps: the first "
                     f"copy passes both, the other one is in {LETTERS[side]} only ({scene.frames(side, rows)}).",
-                    evidence=scene.places(side, rows),
+                    evidence=(*_first_copy(scene, side, int(rows[0])), *scene.places(side, rows)),
                     way=way,
                 )
+
+
+def _first_copy(scene: Scene, side: int, row: int) -> tuple[TapEvidence, ...]:
+    """The copy of a packet that both taps have, in both."""
+    tap = scene.tap(side)
+    same = (tap.key == tap.key[row]) & (scene.comparison.states(side) == int(State.PAIRED))
+    return scene.both(side, int(np.flatnonzero(same)[0])) if same.any() else ()
+
+
+@proof
+def damage(scene: Scene) -> Iterator[Proof]:
+    """ESP-005: packets whose octets are others behind the path than in front of it."""
+    comparison = scene.comparison
+    pairs = damaged(comparison)
+    for way in WAYS:
+        side = comparison.sender_side(way)
+        rows = comparison.pairs[side][pairs[comparison.ways[pairs] == way]]
+        if len(rows):
+            yield Proof(
+                code="ESP-005",
+                confidence=CERTAIN,
+                severity="high",
+                headline=len(rows) >= SURE,
+                summary=f"{packets(len(rows))} {scene.ends(side, rows)} {'has' if len(rows) == 1 else 'have'} other octets behind the path than in front of it "
+                f"({scene.frames(side, rows)}): damaged or changed between the taps, so that the integrity check must fail.",
+                evidence=tuple(each for row in rows[:3].tolist() for each in scene.both(side, row)),
+                way=way,
+            )
 
 
 @proof

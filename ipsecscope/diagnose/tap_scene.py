@@ -19,7 +19,8 @@ from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeTyp
 from ipsecscope.dissect.registry.isakmp import PayloadType as IsakmpPayloadType
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.comparison import Comparison, State
-from ipsecscope.timeline.tap import HEAD, Tap, Traffic
+from ipsecscope.timeline.tap import HEAD, Tap
+from ipsecscope.timeline.tap_rows import Traffic
 
 Letter = Literal["A", "B"]
 LETTERS: tuple[Letter, Letter] = ("A", "B")

@@ -14,8 +14,9 @@ from ipsecscope.reports.assemble import capture_file, name_of, note_of
 from ipsecscope.reports.clock import Clock
 from ipsecscope.reports.document import Generator
 from ipsecscope.timeline.comparison import Comparison, State
-from ipsecscope.timeline.tap import Tap, Traffic
+from ipsecscope.timeline.tap import Tap
 from ipsecscope.timeline.tap_changes import changes
+from ipsecscope.timeline.tap_rows import Traffic
 
 MAX_LISTED = 200  # packets listed for each thing that became of them
 MAX_LISTED_CHANGES = 200

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ipsecscope.capture.datagrams import Kind
-from ipsecscope.timeline.tap import Tap, Traffic, mixed
+from ipsecscope.timeline.tap import Tap, mixed
 from ipsecscope.timeline.tap_clock import NANOSECONDS, ClockFit
 from ipsecscope.timeline.tap_pairing import Pairing, pair
+from ipsecscope.timeline.tap_rows import Traffic
 
 DUPLICATE_NS = NANOSECONDS  # behind the first copy, up to which another one counts as a duplicate and not as a replay
 FRAGMENT_NS = 90 * NANOSECONDS  # between a whole packet here and what is left of it there: reassembly gives up by then

@@ -8,7 +8,6 @@ TTL, DSCP and fragmentation are kept beside it, to say what was changed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import IntEnum
 from hashlib import blake2b
 from typing import Any
 
@@ -19,36 +18,18 @@ import numpy.typing as npt
 from ipsecscope.capture.clear import ClearTraffic
 from ipsecscope.capture.columns import Columns, classify
 from ipsecscope.capture.datagrams import Datagram, Encapsulation, Kind
-from ipsecscope.capture.headers import gather
 from ipsecscope.capture.pipeline import Pipeline
 from ipsecscope.capture.ports import IKE_HEADER, NAT_T_PORT, USUAL_PORTS
 from ipsecscope.capture.records import CaptureNote, FileFacts, Records
 from ipsecscope.capture.sources import merge
 from ipsecscope.timeline.reading import UnusableFileError, open_all, usable
+from ipsecscope.timeline.tap_rows import CONTENT, Traffic, checksums, contents, ip_headers, totals, traffic_of_rows
 
 MAX_PACKETS = 20_000_000  # packets of IPsec kept of one capture: some 2 GB; later ones are counted
 
 HEAD = 36  # octets of an IKE message that name it: the header, and number and total of a fragment (RFC 7383)
-_WORD = np.dtype("<u8")
-_IP = np.dtype([("first", "u1"), ("tos", "u1"), ("length", ">u2"), ("id", ">u2"), ("flags", ">u2"), ("rest", "V12")])
-_CONTENT = {Kind.ESP: 8, Kind.AH: 12}  # where octets stand that differ from packet to packet
 
 Numbers = npt.NDArray[np.int64]
-
-
-class Traffic(IntEnum):
-    """What a filter on the way can tell apart."""
-
-    IKE_500 = 0
-    IKE_4500 = 1
-    IKE_ELSEWHERE = 2
-    ESP = 3
-    ESP_IN_UDP = 4
-    ESP_IN_TCP = 5
-    AH = 6
-    KEEPALIVE = 7
-    ICMP = 8
-    OTHER = 9
 
 
 _TYPES: dict[str, Any] = {
@@ -76,6 +57,7 @@ _TYPES: dict[str, Any] = {
     "is_copy": np.bool_,
     "key": np.uint64,
     "content": np.uint64,
+    "total": np.int64,
 }
 
 
@@ -84,7 +66,8 @@ class Tap(msgspec.Struct):
 
     ``src`` and ``dst`` index ``addresses``; ``length`` counts octets from the IKE, ESP or AH header on, ``size`` those of
     the IP packet; ``ecn``, ``df``, ``identification`` and ``checksum`` (whether UDP has one) are -1 where unknown.
-    Packets with the same ``key`` are the same packet or copies; ``content`` tells apart what shares a key, 0 is unknown.
+    Packets with the same ``key`` are the same packet or copies; ``content`` tells apart what shares a key, 0 is unknown;
+    ``total`` is the sum of all octets, -1 where they were not all captured.
     ``heads`` are the first octets of IKE messages and of incomplete packets by entry, and type and code of ICMP errors. ``first_ns`` and ``last_ns`` span
     all records, whatever they hold.
     """
@@ -114,6 +97,7 @@ class Tap(msgspec.Struct):
     is_copy: npt.NDArray[np.bool_]
     key: npt.NDArray[np.uint64]
     content: npt.NDArray[np.uint64]
+    total: Numbers
     addresses: tuple[str, ...] = ()
     heads: dict[int, bytes] = {}
     first_ns: int | None = None
@@ -245,7 +229,7 @@ class _Rows:
         if not len(columns):
             return
         numbers = np.array([self._number(each) for each in columns.addresses], np.int64)
-        ip, content, checksum = _ip_headers(columns), _contents(columns), _checksums(columns)
+        ip, content, checksum = ip_headers(columns), contents(columns), checksums(columns)
         part: dict[str, Any] = {
             name: getattr(columns, name)
             for name in (
@@ -256,10 +240,11 @@ class _Rows:
         part |= {
             "src": numbers[columns.src],
             "dst": numbers[columns.dst],
-            "traffic": _traffic(columns),
+            "traffic": traffic_of_rows(columns),
             "is_copy": columns.duplicate_of != 0,
             "key": mixed(columns.kind, columns.spi, columns.seq, columns.length),
             "content": content,
+            "total": totals(columns),
             "checksum": checksum,
             **ip,
         }
@@ -310,6 +295,7 @@ class _Rows:
             "is_copy": datagram.duplicate_of is not None,
             "key": key,
             "content": content,
+            "total": sum(datagram.payload) if not datagram.missing else -1,
         }
 
     def tap(self, name: str) -> Tap:
@@ -332,66 +318,6 @@ class _Rows:
             frames=self.frames,
             not_kept=self.not_kept,
         )
-
-
-# -- columns ---------------------------------------------------------------------------------------------------------
-
-
-def _traffic(columns: Columns) -> npt.NDArray[np.uint8]:
-    found = np.full(len(columns), int(Traffic.AH), np.uint8)
-    found[columns.kind == int(Kind.KEEPALIVE)] = int(Traffic.KEEPALIVE)
-    esp = columns.kind == int(Kind.ESP)
-    for encapsulation, traffic in (
-        (Encapsulation.IP, Traffic.ESP),
-        (Encapsulation.UDP, Traffic.ESP_IN_UDP),
-        (Encapsulation.TCP, Traffic.ESP_IN_TCP),
-    ):
-        found[esp & (columns.encapsulation == int(encapsulation))] = int(traffic)
-    return found
-
-
-def _ip_headers(columns: Columns) -> dict[str, Numbers]:
-    """Size, ECN, DF and identification from the IP headers around the packets."""
-    count = len(columns)
-    size = columns.packet_length.astype(np.int64)
-    ecn, df, identification = (np.full(count, -1, np.int64) for _ in range(3))
-    here = np.flatnonzero((columns.packet_offset >= 0) & (size >= _IP.itemsize))
-    head = gather(columns.buffer, columns.packet_offset[here], _IP)
-    old = head["first"] >> 4 == 4
-    rows, four = here[old], head[old]
-    total = four["length"].astype(np.int64)
-    size[rows] = np.where(total > 0, total, size[rows])
-    ecn[rows], df[rows], identification[rows] = four["tos"] & 3, four["flags"] >> 14 & 1, four["id"]
-    rows, six = here[~old], head[~old]
-    size[rows] = six["id"].astype(np.int64) + 40  # the payload length of IPv6 stands where IPv4 has its identification
-    ecn[rows] = six["tos"] >> 4 & 3
-    for row in np.flatnonzero(columns.packet_offset < 0).tolist():
-        packet = columns.packet(row)
-        if len(packet) >= _IP.itemsize and packet[0] >> 4 == 4:
-            ecn[row], identification[row] = packet[1] & 3, int.from_bytes(packet[4:6], "big")
-            df[row] = packet[6] >> 6 & 1
-    return {"size": size, "ecn": ecn, "df": df, "identification": identification}
-
-
-def _contents(columns: Columns) -> npt.NDArray[np.uint64]:
-    """Eight octets behind the sequence number, or of the integrity value of AH; 0 where the capture lacks them."""
-    content = np.zeros(len(columns), np.uint64)
-    have = columns.length.astype(np.int64) - columns.missing
-    for kind, skip in _CONTENT.items():
-        rows = np.flatnonzero((columns.kind == int(kind)) & (have >= skip + 8))
-        here = rows[columns.offset[rows] >= 0]
-        content[here] = gather(columns.buffer, columns.offset[here] + skip, _WORD)
-        for row in rows[columns.offset[rows] < 0].tolist():
-            content[row] = int.from_bytes(columns.payload(row)[skip : skip + 8], "little")
-    return content
-
-
-def _checksums(columns: Columns) -> Numbers:
-    """Whether the UDP header in front of a packet has a checksum; -1 where there is none or it is not known."""
-    found = np.full(len(columns), -1, np.int64)
-    rows = np.flatnonzero((columns.encapsulation == int(Encapsulation.UDP)) & (columns.offset >= 2))
-    found[rows] = gather(columns.buffer, columns.offset[rows] - 2, np.dtype("<u2")) != 0
-    return found
 
 
 # -- datagrams -------------------------------------------------------------------------------------------------------
@@ -422,8 +348,8 @@ def _identity(datagram: Datagram, spi: int, seq: int) -> tuple[int, int]:
     """Key and content of a datagram."""
     kind, data = datagram.kind, datagram.payload
     whole = digest(data) if not datagram.missing else 0
-    if kind in _CONTENT:
-        skip = _CONTENT[kind]
+    if kind in CONTENT:
+        skip = CONTENT[kind]
         key = int(mixed(*(np.array([each]) for each in (int(kind), spi, seq, datagram.wire_length)))[0])
         return key, int.from_bytes(data[skip : skip + 8], "little") if len(data) >= skip + 8 else 0
     if kind is Kind.IKE and len(data) >= IKE_HEADER:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ipsecscope.capture.datagrams import Encapsulation
+from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.timeline.comparison import Comparison
 from ipsecscope.timeline.tap import Tap, mixed
 
@@ -64,7 +64,7 @@ FIELDS = (
     Field("DF", ("df",), lambda tap, row: str(tap.df[row]), optional=True),
     Field("IP fragments", ("fragments",), lambda tap, row: str(tap.fragments[row])),
     Field("UDP checksum", ("checksum",), lambda tap, row: "present" if tap.checksum[row] else "absent", optional=True),
-    Field("content", ("content",), lambda _tap, _row: "", optional=True),
+    Field("content", ("content", "total"), lambda _tap, _row: "", optional=True),
     Field("IP identification", ("identification",), lambda _tap, _row: "", optional=True),
 )
 
@@ -74,6 +74,13 @@ def changes(comparison: Comparison) -> list[Change]:
     found = [each for field in FIELDS for each in _changes(comparison, field)]
     found.sort(key=lambda each: ([f.name for f in FIELDS].index(each.field), -each.way, -each.packets, each.first))
     return found[:MAX_CHANGES]
+
+
+def damaged(comparison: Comparison) -> Numbers:
+    """The pairs, by their number, whose octets are not the same at both taps."""
+    field = next(each for each in FIELDS if each.name == "content")
+    found: Numbers = np.flatnonzero(_differs(comparison.a, comparison.b, *comparison.pairs, field))
+    return found
 
 
 def _changes(comparison: Comparison, field: Field) -> Iterator[Change]:
@@ -118,6 +125,7 @@ def _values(tap: Tap, rows: Numbers, field: Field) -> list[Numbers]:
 
 def _differs(a: Tap, b: Tap, rows_a: Numbers, rows_b: Numbers, field: Field) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(rows_a), bool)
+    comparable = np.isin(a.kind[rows_a], (int(Kind.ESP), int(Kind.AH))) | (field.name != "content")
     for name in field.columns:
         one, two = a_column(a, name)[rows_a], a_column(b, name)[rows_b]
         if name in ("src", "dst"):
@@ -125,9 +133,9 @@ def _differs(a: Tap, b: Tap, rows_a: Numbers, rows_b: Numbers, field: Field) -> 
             two_of_one = np.array([numbers.get(address, -1) for address in a.addresses], np.int64)
             found |= two_of_one[one] != two
         elif name == "content":
-            found |= (one != two) & (one != 0) & (two != 0)
+            found |= (one != two) & (one != 0) & (two != 0) & comparable
         elif field.optional:
-            found |= (one != two) & (one >= 0) & (two >= 0)
+            found |= (one != two) & (one >= 0) & (two >= 0) & comparable
         else:
             found |= one != two
     return found

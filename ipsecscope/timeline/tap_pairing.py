@@ -18,6 +18,7 @@ from ipsecscope.timeline.tap import Tap, mixed
 from ipsecscope.timeline.tap_clock import NANOSECONDS, ClockFit, fit
 
 NEAR_NS = 2 * NANOSECONDS  # between copies of the same packet, once the clocks are known, beyond what delays explain
+ORDER_NS = 5_000_000  # by which copies may be off in their order, beyond twice what the nearest ones are off
 TTL_WEIGHT = 4.0  # of a changed TTL against a difference of times, when it is asked who stands where
 CLIP_NS = NANOSECONDS  # a difference of times counts for no more than this when it is asked who stands where
 
@@ -56,10 +57,19 @@ def pair(a: Tap, b: Tap) -> Pairing:
     in_b[first[0]], in_a[first[1]] = first[1], first[0]
     expected = clock.to_b(a.time_ns) + _delays(clock, way_a)
     for group_a, group_b in several:
-        _join(in_b, in_a, _nearest(expected, b.time_ns, group_a, group_b))
+        _join(in_b, in_a, _copies(expected, b.time_ns, group_a, group_b))
+    if clock.basis == "one direction":  # what is there several times may go the other way
+        clock = _fit_again(a, b, in_b, way_a)
+        expected = clock.to_b(a.time_ns) + _delays(clock, way_a)
     for group_a, group_b in _keepalives(a, b, in_b):
         _join(in_b, in_a, _nearest(expected, b.time_ns, group_a, group_b))
     return Pairing(in_b, in_a, way_a, way_b, clock, sides.is_assumed)
+
+
+def _fit_again(a: Tap, b: Tap, in_b: Numbers, ways: Signs) -> ClockFit:
+    """The clocks by all pairs that there are."""
+    rows = np.flatnonzero(in_b >= 0)
+    return fit(a.time_ns[rows], b.time_ns[in_b[rows]], ways[rows].astype(np.int64))
 
 
 def _delays(clock: ClockFit, ways: Signs) -> Numbers:
@@ -136,6 +146,18 @@ def _in_order(several: list[tuple[list[int], list[int]]]) -> tuple[Numbers, Numb
 def _join(in_b: Numbers, in_a: Numbers, pairs: list[tuple[int, int]]) -> None:
     for one, two in pairs:
         in_b[one], in_a[two] = two, one
+
+
+def _copies(expected: Numbers, time_b: Numbers, rows_a: list[int], rows_b: list[int]) -> list[tuple[int, int]]:
+    """Pair the copies of one packet: one by one where both have as many and time does not speak against it."""
+    found = _nearest(expected, time_b, rows_a, rows_b)
+    if len(rows_a) != len(rows_b) or len(found) == len(rows_a):
+        return found
+    in_order = list(zip(rows_a, rows_b, strict=True))
+    off, off_nearest = (
+        max((abs(int(time_b[two] - expected[one])) for one, two in pairs), default=0) for pairs in (in_order, found)
+    )
+    return in_order if off <= min(2 * off_nearest + ORDER_NS, NEAR_NS) else found
 
 
 def _nearest(expected: Numbers, time_b: Numbers, rows_a: list[int], rows_b: list[int]) -> list[tuple[int, int]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecscope.diagnose.rule import CRITICAL, LIKELY, MEDIUM, POSSIBLE, rule
-from ipsecscope.diagnose.tap_proofs import Proof, beside, is_uniformly_large, nowhere, proof, unless_recorded
-from ipsecscope.diagnose.tap_scene import WAYS, Scene
-from ipsecscope.timeline.tap import Traffic
+import numpy as np
+
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, LIKELY, MEDIUM, POSSIBLE, rule
+from ipsecscope.diagnose.tap_proofs import STRAY, Proof, beside, is_uniformly_large, nowhere, proof, unless_recorded
+from ipsecscope.diagnose.tap_scene import SURE, WAYS, Leg, Numbers, Scene
+from ipsecscope.diagnose.words import clock
+from ipsecscope.timeline.tap_rows import Traffic
 
 
 @proof
@@ -62,3 +65,36 @@ def one_way_path(scene: Scene) -> Iterator[Proof]:
                 headline=certain != POSSIBLE,
                 explains=("PH1-001", "NET-012", "LIFE-006"),
             )
+
+
+@proof
+def ends_one_way(scene: Scene) -> Iterator[Proof]:
+    """NET-001 from a moment on: packets passed this way, and then none does any more."""
+    for way in WAYS:
+        legs = [leg for kind, leg in scene.legs(way).items() if kind is not Traffic.ICMP]
+        last = max((int(leg.tap.time_ns[leg.arrived[-1]]) for leg in legs if len(leg.arrived)), default=None)
+        if last is None:
+            continue
+        side, tap = legs[0].side, legs[0].tap
+        gone = np.sort(np.concatenate([leg.gone for leg in legs]))
+        after = gone[tap.time_ns[gone] > last]
+        before = sum(len(leg.arrived) for leg in legs)
+        if len(after) < SURE or len(gone) - len(after) > STRAY * before or _are_larger(legs, after):
+            continue
+        proven = sum(int(np.isin(after, leg.lost).sum()) for leg in legs)
+        row = max((leg.arrived[-1] for leg in legs if len(leg.arrived)), key=lambda each: int(tap.time_ns[each]))
+        yield Proof(
+            code="NET-001",
+            confidence=CERTAIN if proven >= SURE else LIKELY,
+            summary=f"From {clock(int(tap.time_ns[after[0]]))} on nothing {scene.ends(side, after)} arrives any more: {len(after)} packets "
+            f"({scene.frames(side, after)}); the {before} before did, the last of them in {scene.frames(side, [int(row)])}.",
+            evidence=(*scene.both(side, int(row)), *scene.places(side, after)),
+            way=way,
+            explains=("NET-010", "NET-012", "LIFE-006", "NAT-004", "NET-006"),
+        )
+
+
+def _are_larger(legs: list[Leg], gone: Numbers) -> bool:
+    """Whether all of these packets are larger than all that arrived: then their size is why."""
+    largest = max(int(leg.tap.size[leg.arrived].max()) for leg in legs if len(leg.arrived))
+    return int(legs[0].tap.size[gone].min()) > largest
