@@ -132,6 +132,9 @@ def refusal(folder: Path, settings: str, *options: str, command: str = "initiate
             'peer.toml: child.ah: "AH MD9": no integrity algorithm is called "MD9"',
         ),
         (PSK + "[child]\npfs = 'modp9'", 'peer.toml: child.pfs: no key exchange method is called "modp9"'),
+        (PSK + "[ike]\nvendor_ids = ['zz']", "peer.toml: ike.vendor_ids: hexadecimal digits are expected"),
+        (PSK + "[eap]\nnewest_tls = '1.1'", "peer.toml: eap.newest_tls: Invalid enum value '1.1'; expected 1.2, 1.3"),
+        (PSK + "psks = { a = 'b' }", "peer.toml: secrets.psks: with IKEv2 secrets.psk is expected"),
         (PSK + "[limits]\nhalf_open = -1", "peer.toml: limits.half_open: a number is expected, 0 or more"),
     ],
 )

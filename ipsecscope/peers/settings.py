@@ -109,6 +109,8 @@ class _Reading:
         for key, value in (("ike.lifetime_s", ike.lifetime_s), ("child.lifetime_s", file.child.lifetime_s)):
             if value:
                 raise self._error(key, "IKEv2 agrees on no lifetimes; rekey_s is expected")
+        if file.secrets.psks:
+            raise self._error("secrets.psks", "with IKEv2 secrets.psk is expected")
         self._check_ends()
         offers = self._each("child.esp", file.child.esp, lambda text: Offer.esp(self._with_pfs(text)))
         offers += self._each("child.ah", file.child.ah, lambda text: Offer.ah(self._with_pfs(text)))
@@ -130,6 +132,7 @@ class _Reading:
             authorities=self._material.certificates("remote.authorities", remote.authorities),
             users=self._users(),
             eap_methods=tuple(file.eap.methods),
+            newest_tls=file.eap.newest_tls,
             ike_proposals=self._each("ike.proposals", ike.proposals, Offer.ike) or DEFAULT_IKE,
             child_proposals=offers or DEFAULT_ESP,
             local_ts=self._networks("local.networks", local.networks),
@@ -144,6 +147,10 @@ class _Reading:
             force_encapsulation=ike.force_encapsulation,
             mobike=ike.mobike,
             initial_contact=ike.initial_contact,
+            vendor_ids=self._vendor_ids(),
+            follow_redirects=ike.follow_redirects,
+            redirect_to=ike.redirect_to,
+            redirect_at=ike.redirect_at,
             ppk=self._ppk(),
             patience=self._patience(),
             limits=self._limits(),
@@ -210,6 +217,7 @@ class _Reading:
             remote_id=self._take("remote.id", lambda: Identity.parse(remote.id)) if remote.id else None,
             method=method,
             psk=self._psk(),
+            psks=tuple((name, secret_of(word.encode())) for name, word in file.secrets.psks.items()),
             private_key=self._private_key(),
             certificates=self._material.certificates("local.certificates", local.certificates),
             authorities=self._material.certificates("remote.authorities", remote.authorities),
@@ -237,6 +245,8 @@ class _Reading:
             fragmentation=ike.fragmentation,
             fragment_size=ike.fragment_size,
             initial_contact=ike.initial_contact,
+            vendor_ids=self._vendor_ids(),
+            commit_bit=child.commit_bit,
             unreadable_answer=ike.unreadable_answer,
             patience=self._patience(),
             limits=self._limits(),
@@ -299,9 +309,12 @@ class _Reading:
     def _psk(self) -> Secret:
         secrets, local = self._file.secrets, self._file.local
         psk = self._material.secret("secrets.psk", secrets.psk, secrets.psk_file, secrets.psk_env)
-        if local.auth == AuthMethod.PSK and not psk:
+        if local.auth == AuthMethod.PSK and not (psk or secrets.psks):
             raise self._error("secrets.psk", 'a pre-shared key is expected with local.auth = "psk"')
         return psk
+
+    def _vendor_ids(self) -> tuple[bytes, ...]:
+        return self._each("ike.vendor_ids", self._file.ike.vendor_ids, _octets)
 
     def _users(self) -> tuple[tuple[str, Secret], ...]:
         return tuple((user, Secret(word.encode())) for user, word in self._file.secrets.users.items())
@@ -343,3 +356,10 @@ class _Reading:
             if value < 0:
                 raise self._error(f"limits.{name}", "a number is expected, 0 or more")
         return Limits(**facts)
+
+
+def _octets(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise SettingError("hexadecimal digits are expected") from None

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from ipsecscope.peers.config import EapMethod, Limits, Mode, Patience
+from ipsecscope.peers.config import EapMethod, Limits, Mode, Patience, RedirectAt, TlsVersion
 from ipsecscope.peers.entropy import SECOND
 from ipsecscope.peers.ikev1.config import PhaseOneMode, UnreadableAnswer
 
@@ -69,6 +69,7 @@ class Secrets(Section, frozen=True):
     psk: str = ""
     psk_file: str = ""
     psk_env: str = ""
+    psks: dict[str, str] = {}
     users: dict[str, str] = {}
     ppk_id: str = ""
     ppk: str = ""
@@ -79,6 +80,7 @@ class Eap(Section, frozen=True):
     """EAP: what a client proves itself with, and the methods in order."""
 
     methods: tuple[EapMethod, ...] = (EapMethod.MSCHAPV2,)
+    newest_tls: TlsVersion = TlsVersion.TLS_1_3
     user: str = ""
     password: str = ""
     password_file: str = ""
@@ -109,6 +111,10 @@ class Ike(Section, frozen=True):
     mobike: bool = False
     childless: bool = False
     initial_contact: bool = False
+    vendor_ids: list[str] = []
+    follow_redirects: bool = False
+    redirect_to: str = ""
+    redirect_at: RedirectAt = RedirectAt.IKE_SA_INIT
     unreadable_answer: UnreadableAnswer = UnreadableAnswer.ENCRYPTED
     rekey_s: float = 0.0
     lifetime_s: int = 0
@@ -121,6 +127,7 @@ class Child(Section, frozen=True):
     ah: list[str] = []
     mode: Mode = Mode.TUNNEL
     pfs: str = ""
+    commit_bit: bool = False
     rekey_s: float = 0.0
     lifetime_s: int = 0
 
@@ -204,6 +211,8 @@ def _words(table: str, field: str) -> list[str]:
     """The words that a key takes."""
     kinds = {
         ("eap", "methods"): EapMethod,
+        ("eap", "newest_tls"): TlsVersion,
+        ("ike", "redirect_at"): RedirectAt,
         ("child", "mode"): Mode,
         ("ike", "mode"): PhaseOneMode,
         ("ike", "accepts"): PhaseOneMode,

@@ -120,7 +120,7 @@ def test_settings_all_tables_reach_the_configuration() -> None:
         ),
         pytest.param(
             PSK + "[eap]\nusers = 1",
-            "f.toml: eap.users: no such key; expected one of methods, user, password, password_file, password_env",
+            "f.toml: eap.users: no such key; expected one of methods, newest_tls, user, password, password_file, password_env",
             id="unknown-key",
         ),
         pytest.param('[local]\nport = "a"', "f.toml: local.port: Expected `int`, got `str`", id="type"),
