@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -226,8 +226,11 @@ def _drive(
     with _stopping() as stopped:
         end = clock.now() + seconds(duration) if duration else None
 
+        def counted() -> Mapping[str, int]:
+            return live.counts | ports.counts
+
         def enough(now: Instant) -> bool:
-            narration.report(live.counts | ports.counts, now)
+            narration.report(counted, now)
             return bool(stopped) or (end is not None and now >= end) or (live.initiates and live.is_done)
 
         live.start(clock.now())
@@ -235,7 +238,7 @@ def _drive(
         live.close(clock.now())
         last = clock.now() + seconds(GOODBYE_S)
         drive(ports, live, clock, until=lambda now: now >= last or live.steered.is_idle, tap=tap)
-        narration.report(live.counts | ports.counts, clock.now(), at_once=True)
+        narration.report(counted, clock.now(), at_once=True)
 
 
 @contextlib.contextmanager

@@ -93,12 +93,12 @@ class Narration:
         more = self._omitted.pop(kind, 0)
         self._write(f"{_time(now)} {sentence}" + (f" (and {more} like it before)" if more else ""))
 
-    def report(self, counts: Mapping[str, int], now: Instant, *, at_once: bool = False) -> None:
-        """Say now and then what was dropped since the last time."""
+    def report(self, counted: Callable[[], Mapping[str, int]], now: Instant, *, at_once: bool = False) -> None:
+        """Say now and then what was dropped since the last time; ``counted`` is asked only then."""
         if now < self._report_at and not at_once:
             return
         self._report_at = now + REPORT_INTERVAL
-        news = Counter(counts) - self._reported
+        news = Counter(counted()) - self._reported
         if news:
             self._reported += news
             named = ", ".join(f"{count} {what}" for what, count in news.most_common(MAX_REPORTED))

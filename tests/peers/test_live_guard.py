@@ -199,9 +199,9 @@ def test_log_has_one_line_a_second_of_each_kind_and_counts_the_others() -> None:
 def test_log_says_what_was_dropped_since_the_last_time() -> None:
     lines: list[str] = []
     narration = Narration(lines.append, sparing=True)
-    narration.report({"wrong length": 3}, EPOCH)
-    narration.report({"wrong length": 4}, EPOCH + SECOND)
-    narration.report({"wrong length": 9, "no IKEv2": 1}, EPOCH + 60 * SECOND)
+    narration.report(lambda: {"wrong length": 3}, EPOCH)
+    narration.report(lambda: {"wrong length": 4}, EPOCH + SECOND)
+    narration.report(lambda: {"wrong length": 9, "no IKEv2": 1}, EPOCH + 60 * SECOND)
     assert [line.partition(" ")[2] for line in lines] == [
         "counted: 3 wrong length",
         "counted: 6 wrong length, 1 no IKEv2",
