@@ -116,10 +116,11 @@ class RedirectAt(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a Child SA protects: whole packets or the payload of packets."""
+    """What a Child SA protects: whole packets, the payload of packets, or (ESP only) the payload between fixed hosts."""
 
     TUNNEL = "tunnel"
     TRANSPORT = "transport"
+    BEET = "beet"  # draft-nikander-esp-beet-mode, negotiated by strongSwan's private notification
 
 
 class Offer(msgspec.Struct, frozen=True):

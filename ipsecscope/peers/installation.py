@@ -11,6 +11,7 @@ from ipsecscope.dissect.registry.ikev2 import EncryptionAlgorithm, SecurityProto
 from ipsecscope.peers.dataplane import Bundle, InboundSa, OutboundSa, SaMode, SaPath
 from ipsecscope.peers.entropy import Entropy
 from ipsecscope.peers.events import ChildSaInstalled
+from ipsecscope.peers.selectors import host_of, parse_selector
 
 
 def install(
@@ -39,14 +40,35 @@ def install(
         for spi in ((installed.spi_i, installed.spi_r) if initiator else (installed.spi_r, installed.spi_i))
     )
     encapsulated = installed.encapsulated and not is_adjacent
-    way_out = SaPath(source=installed.src, destination=installed.dst, mode=mode, encapsulated=encapsulated)
-    way_in = SaPath(source=installed.dst, destination=installed.src, mode=mode, encapsulated=encapsulated)
+    mine, theirs = _inner_hosts(installed) if mode is SaMode.BEET else ("", "")
+    way_out = SaPath(
+        source=installed.src,
+        destination=installed.dst,
+        mode=mode,
+        encapsulated=encapsulated,
+        inner_source=mine,
+        inner_destination=theirs,
+    )
+    way_in = SaPath(
+        source=installed.dst,
+        destination=installed.src,
+        mode=mode,
+        encapsulated=encapsulated,
+        inner_source=theirs,
+        inner_destination=mine,
+    )
     return (
         OutboundSa(
             spi_out, _keyed(installed, initiator=initiator), way_out, entropy, last_number=first_number, pad_to=pad_to
         ),
         InboundSa(spi_in, _keyed(installed, initiator=not initiator), way_in, window=window),
     )
+
+
+def _inner_hosts(installed: ChildSaInstalled) -> tuple[str, str]:
+    """The fixed inner addresses of BEET mode, ours first: its selectors are one host each."""
+    ends = host_of(parse_selector(installed.tsi[0])), host_of(parse_selector(installed.tsr[0]))
+    return ends if installed.is_initiator else (ends[1], ends[0])
 
 
 def install_bundle(

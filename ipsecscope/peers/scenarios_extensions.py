@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ipsecscope.peers.config import RedirectAt
+import hashlib
+
+from ipsecscope.peers.config import Mode, RedirectAt
 from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.scenario import Changes, Ikev2Stage, Scenario
+from ipsecscope.peers.scenario import INSIDE, LEFT_HOST, RIGHT_HOST, Changes, Ikev2Stage, Scenario, nat
+from ipsecscope.peers.selectors import parse_selector
 
 OTHER_GATEWAY = "192.0.2.22"
 
@@ -19,6 +22,9 @@ def send_away(stage: Ikev2Stage, now: Instant) -> None:
 def _sends_away(at: RedirectAt) -> Changes:
     return {"redirect_to": OTHER_GATEWAY, "redirect_at": at}
 
+
+_STRONGSWAN = hashlib.md5(b"strongSwan", usedforsecurity=False).digest()  # whose number USE_BEET_MODE is
+_BEET: Changes = {"mode": Mode.BEET, "vendor_ids": (_STRONGSWAN,)}
 
 EXTENSION_SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -42,5 +48,26 @@ EXTENSION_SCENARIOS: tuple[Scenario, ...] = (
         right=_sends_away(RedirectAt.LATER),
         steps=((3, send_away),),
         pings=5,
+    ),
+    Scenario(
+        name="esp-beet",
+        title="ESP in BEET mode: fixed inner addresses that no packet carries (strongSwan's N(USE_BEET_MODE))",
+        left={"local_ts": (parse_selector(LEFT_HOST),), "remote_ts": (parse_selector(RIGHT_HOST),)},
+        right={"local_ts": (parse_selector(RIGHT_HOST),), "remote_ts": (parse_selector(LEFT_HOST),)},
+        both=_BEET,
+        pings=4,
+    ),
+    Scenario(
+        name="esp-beet-nat",
+        title="BEET mode through a NAT, in UDP",
+        left={
+            "address": INSIDE,
+            "local_ts": (parse_selector(LEFT_HOST),),
+            "remote_ts": (parse_selector(RIGHT_HOST),),
+        },
+        right={"local_ts": (parse_selector(RIGHT_HOST),), "remote_ts": (parse_selector(LEFT_HOST),)},
+        both=_BEET,
+        network=nat(),
+        pings=2,
     ),
 )

@@ -88,6 +88,13 @@ def host_selector(address: str) -> RangeSelector:
     return parse_selector(address)
 
 
+def host_of(selector: TrafficSelector) -> str:
+    """The address of a selector that covers one host; empty for any other."""
+    if not isinstance(selector, Ipv4Selector | Ipv6Selector) or selector.start_address != selector.end_address:
+        return ""
+    return str(ipaddress.ip_address(selector.start_address))
+
+
 def texts(selectors: Iterable[TrafficSelector]) -> tuple[str, ...]:
     """Selectors as text."""
     return tuple(selector.summary() for selector in selectors)

@@ -18,11 +18,11 @@ from ipsecscope.dissect.chain import Payload
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.dissect.registry.ipsec_doi import EncapsulationMode, ProtocolId
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
+from ipsecscope.dissect.registry.private import USE_BEET_MODE
 from ipsecscope.timeline.contents import bodies, first, ikev2_suite, quick_mode_suite
 from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord, Role, State, Suite, other
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
-BEET = 40961  # strongSwan's USE_BEET_MODE, a private number
 SPI_SIZE = 4
 MAX_FOLLOWUPS = 7  # additional key exchanges of one SA, RFC 9370 section 2.2.1
 
@@ -222,7 +222,7 @@ def _ikev2_mode(response: tuple[Payload, ...]) -> str:
     kinds = {int(each.notify_type) for each in bodies(response, ikev2.Notify)}
     if int(NotifyType.USE_TRANSPORT_MODE) in kinds:
         return "transport"
-    return "beet" if BEET in kinds else "tunnel"
+    return "beet" if USE_BEET_MODE in kinds else "tunnel"
 
 
 # -- IKEv1 ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ipsecscope.dissect.codepoints import CodePoint
 from ipsecscope.dissect.registry import ikev2, ipsec_doi, isakmp
 
 THREEGPP: Final = "3GPP"
+USE_BEET_MODE: Final = ikev2.NotifyType(40961)  # strongSwan's, named behind its Vendor ID
 
 _SWAN_CIPHERS: Final = {65004: "ENCR_SERPENT_CBC", 65005: "ENCR_TWOFISH_CBC", 65289: "ENCR_TWOFISH_CBC_SSH"}
 _SWAN_V1_CIPHERS: Final = {
@@ -42,7 +43,7 @@ _STRONGSWAN: Final[dict[type[CodePoint], dict[int, str]]] = {
     ikev2.ExchangeType: {240: "ME_CONNECT"},
     ikev2.NotifyType: {
         8192: "ME_CONNECT_FAILED",
-        40961: "USE_BEET_MODE",
+        int(USE_BEET_MODE): "USE_BEET_MODE",
         40962: "ME_MEDIATION",
         40963: "ME_ENDPOINT",
         40964: "ME_CALLBACK",

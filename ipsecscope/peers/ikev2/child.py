@@ -19,11 +19,13 @@ from ipsecscope.dissect.ikev2 import (
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
 )
+from ipsecscope.dissect.ikev2.selectors import TrafficSelector
 from ipsecscope.dissect.registry.ikev2 import (
     ConfigurationAttributeType,
     ConfigurationType,
     NotifyType,
 )
+from ipsecscope.dissect.registry.private import USE_BEET_MODE
 from ipsecscope.peers import events
 from ipsecscope.peers.config import Mode, Offer, is_key_exchange
 from ipsecscope.peers.entropy import Instant
@@ -37,13 +39,14 @@ from ipsecscope.peers.ikev2.negotiation import (
     offer,
 )
 from ipsecscope.peers.ikev2.sa import ChildSa, IkeSa
-from ipsecscope.peers.selectors import RangeSelector, host_selector, narrow, parse_selector, texts, within
+from ipsecscope.peers.selectors import RangeSelector, host_of, host_selector, narrow, parse_selector, texts, within
 
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ADDRESS = {
     4: (ConfigurationAttributeType.INTERNAL_IP4_ADDRESS, ConfigurationAttributeType.INTERNAL_IP4_DNS),
     6: (ConfigurationAttributeType.INTERNAL_IP6_ADDRESS, ConfigurationAttributeType.INTERNAL_IP6_DNS),
 }
+MODES = {Mode.TRANSPORT: NotifyType.USE_TRANSPORT_MODE, Mode.BEET: USE_BEET_MODE}  # tunnel mode needs no notification
 INTERNAL_PREFIX = 128  # the prefix length behind an INTERNAL_IP6_ADDRESS that is one address
 
 
@@ -102,13 +105,28 @@ def propose(
         TrafficSelectorsInitiator(selectors=tsi),
         TrafficSelectorsResponder(selectors=tsr),
     ]
-    if config.mode == Mode.TRANSPORT:
-        bodies.append(note(NotifyType.USE_TRANSPORT_MODE))
+    bodies += _mode_notify(config.mode)
     if asks:
         address, dns = _ADDRESS[_version(sa)]
         wanted = (ConfigurationAttribute(attribute_type=address), ConfigurationAttribute(attribute_type=dns))
         bodies.append(Configuration(cfg_type=ConfigurationType.CFG_REQUEST, attributes=wanted))
     return made, bodies
+
+
+def _mode_notify(mode: Mode) -> list[Body]:
+    """The notification that asks for a mode, or agrees to it."""
+    return [note(MODES[mode])] if mode in MODES else []
+
+
+def _agreed_mode(
+    received: Received, wanted: Mode, tsi: Sequence[TrafficSelector], tsr: Sequence[TrafficSelector]
+) -> Mode:
+    """The mode that we want, where the other side says so too; BEET is for one host on each side."""
+    if wanted not in MODES or received.notify(MODES[wanted]) is None:
+        return Mode.TUNNEL
+    if wanted == Mode.BEET and not all(len(each) == 1 and host_of(each[0]) for each in (tsi, tsr)):
+        return Mode.TUNNEL
+    return wanted
 
 
 def _version(sa: IkeSa) -> int:
@@ -143,8 +161,7 @@ def settle(sa: IkeSa, made: Negotiation, received: Received, *, exchanged: bool 
         return Refusal(NotifyType.TS_UNACCEPTABLE)
     if (key_exchange_of(chosen) is None) == exchanged:
         return Refusal(NotifyType.INVALID_SYNTAX)
-    accepted = received.notify(NotifyType.USE_TRANSPORT_MODE) is not None
-    mode = Mode.TRANSPORT if accepted and made.mode == Mode.TRANSPORT else Mode.TUNNEL
+    mode = _agreed_mode(received, made.mode, tsi.selectors, tsr.selectors)
     if made.asks_address:
         sa.virtual_ip = _assigned(received)
     return Agreed(
@@ -216,19 +233,19 @@ def respond(sa: IkeSa, received: Received, chosen: Proposal) -> tuple[Agreed, li
     )
     if tsi is None or tsr is None or theirs is None or len(theirs.spi) != len(chosen.spi):
         return Refusal(NotifyType.INVALID_SYNTAX)
-    wants_transport = received.notify(NotifyType.USE_TRANSPORT_MODE) is not None
-    mode = Mode.TRANSPORT if wants_transport and sa.config.mode == Mode.TRANSPORT else Mode.TUNNEL
+    transport = sa.config.mode == Mode.TRANSPORT and received.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     configured = _assign(sa, received)
     if isinstance(configured, Refusal):
         return configured
     address, reply = configured
-    if mode == Mode.TRANSPORT and (sa.has_nat):
+    if transport and sa.has_nat:
         mine, yours = _ranges(tsr.selectors), _ranges(tsi.selectors)  # RFC 7296 section 2.23.1
     else:
         yours = narrow(tsi.selectors, _their_policy(sa, address))
         mine = narrow(tsr.selectors, _own_side(sa, asks=False))
     if not mine or not yours:
         return Refusal(NotifyType.TS_UNACCEPTABLE)
+    mode = _agreed_mode(received, sa.config.mode, yours, mine)
     agreed = Agreed(
         chosen=chosen,
         spi_in=chosen.spi,
@@ -245,8 +262,7 @@ def respond(sa: IkeSa, received: Received, chosen: Proposal) -> tuple[Agreed, li
         TrafficSelectorsInitiator(selectors=yours),
         TrafficSelectorsResponder(selectors=mine),
     ]
-    if mode == Mode.TRANSPORT:
-        bodies.append(note(NotifyType.USE_TRANSPORT_MODE))
+    bodies += _mode_notify(mode)
     return agreed, bodies
 
 
