@@ -44,6 +44,11 @@ class EapClient:
         self.failed = False
         self._rounds = 0
 
+    @property
+    def why(self) -> str:
+        """What EAP-TLS did not like, empty for nothing."""
+        return self._tls.why
+
     def take(self, asked: Eap, trust: TlsTrust) -> Eap | None:
         """The response to a request; None behind a success or a failure. ``trust`` is for EAP-TLS."""
         self._rounds += 1

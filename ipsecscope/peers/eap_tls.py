@@ -137,7 +137,8 @@ class TlsEnd:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_max_proto_version(SSL.TLS1_3_VERSION if self._newest is TlsVersion.TLS_1_3 else SSL.TLS1_2_VERSION)
-        context.set_options(SSL.OP_NO_TICKET)
+        # strongSwan's server does not know RFC 5746; nothing is renegotiated here, so there is nothing to protect.
+        context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_LEGACY_SERVER_CONNECT)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
         own = [load_certificate(der) for der in self._credentials.certificates]

@@ -97,6 +97,33 @@ def test_eap_tls_sends_long_chains_in_fragments(version: TlsVersion) -> None:
     assert len(long.transcript()) >= len(short.transcript()) + 8  # two more fragments each way, each acknowledged
 
 
+def without_extension(flight: bytes, extension: bytes) -> bytes:
+    """A TLS 1.2 server's first flight without an extension of its ServerHello, lengths made right (RFC 5246)."""
+    record, hello = bytearray(flight[:5]), bytearray(flight[5 : 5 + int.from_bytes(flight[3:5], "big")])
+    assert (record[0], hello[0], hello.count(extension)) == (22, 2, 1)
+    extensions = 4 + 34 + 1 + hello[38] + 3  # header, version and random, session id, cipher suite and compression
+    del hello[hello.index(extension) : hello.index(extension) + len(extension)]
+    for start, size, counted, head in ((1, 3, hello, 4), (extensions, 2, hello, extensions + 2), (3, 2, record, 0)):
+        length = len(hello) - head
+        counted[start : start + size] = length.to_bytes(size, "big")
+    return bytes(record) + bytes(hello) + flight[5 + int.from_bytes(flight[3:5], "big") :]
+
+
+@pytest.mark.rfc("5746", "4.1")
+def test_eap_tls_goes_on_with_a_server_that_does_not_know_secure_renegotiation() -> None:
+    # strongSwan 5.9 is such a server. OpenSSL hangs up on it unless told that nothing will be renegotiated.
+    newest = TlsVersion.TLS_1_2
+    trust = {name: TlsTrust((CA.certificate,), (name,), EPOCH) for name in (ALICE, BOB)}
+    alice = TlsEnd(client()["credentials"], is_server=False, newest=newest)
+    bob = TlsEnd(holder(BOB)["credentials"], is_server=True, newest=newest)
+    hello = TlsMethod.parse(alice.take(TlsMethod.parse(bob.start()), trust[BOB]) or b"")
+    flight = TlsMethod.parse(bob.take(hello, trust[ALICE]) or b"").tls_data
+    bare = without_extension(flight, bytes.fromhex("ff01 0001 00"))
+    answer = alice.take(TlsMethod(eap_type=EapType.TLS, tls_data=bare), trust[BOB])
+    assert alice.why == ""
+    assert TlsMethod.parse(answer or b"").tls_data[:1] == b"\x16"  # a handshake message, no alert
+
+
 def test_eap_tls_method_is_found_by_nak() -> None:
     assert pair(bob={"eap_methods": (EapMethod.MSCHAPV2, EapMethod.TLS)}).established()
     assert not pair(bob={"eap_methods": (EapMethod.MSCHAPV2,)}).established()

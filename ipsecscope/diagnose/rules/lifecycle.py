@@ -72,12 +72,7 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
     kinds = [IsakmpExchangeType.INFORMATIONAL]
     if _had_tunnel(sa):  # else nothing had worked that could be forgotten: quick mode itself is not answered
         kinds.append(IsakmpExchangeType.QUICK_MODE)
-    probes = [
-        record
-        for each in exchanges_of(sa, *kinds)
-        if not each.response
-        for record in copies(each, role)
-    ]
+    probes = [record for each in exchanges_of(sa, *kinds) if not each.response for record in copies(each, role)]
     last = max((r.time_ns for r in records_of(sa) if r.sender == other(role)), default=0)
     probes = [record for record in probes if record.time_ns > last and not _is_delete(record)]
     sizes = {record.datagram.wire_length for record in probes}

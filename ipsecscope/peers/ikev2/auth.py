@@ -213,6 +213,7 @@ def continue_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | 
         _report_msk(sa, now)
         return EAP_SUCCEEDED
     if answered is None:
+        sa.count(f"EAP failed: {sa.handshake.eap.why or 'refused'}")
         return NOT_AUTHENTIC
     sa.request(ExchangeType.IKE_AUTH, [answered], now)
     return None
