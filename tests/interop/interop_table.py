@@ -121,6 +121,47 @@ IKEV2_SUCCEEDS = (
             )
         },
     ),
+    *(
+        case
+        for kind in ("rsa", "ecdsa-p256")
+        for case in sessions(
+            f"IKEv2 EAP-TLS, {kind.upper()}",
+            GCM,
+            {
+                OURS: Told(
+                    f"""
+                    local.auth = pubkey
+                    local.certs = theirs-{kind}.pem
+                    remote.auth = eap-tls
+                    """,
+                    f"""
+                    local.auth = "eap"
+                    local.certificates = ["ours-{kind}.pem"]
+                    local.private_key = "ours-{kind}.key"
+                    eap.methods = ["tls"]
+                    eap.user = "ours.example"
+                    remote.auth = ["signature"]
+                    remote.authorities = ["authority.pem"]
+                    """,
+                ),
+                CHARON: Told(
+                    f"""
+                    local.auth = eap-tls
+                    local.certs = theirs-{kind}.pem
+                    remote.auth = pubkey
+                    """,
+                    f"""
+                    local.auth = "signature"
+                    local.certificates = ["ours-{kind}.pem"]
+                    local.private_key = "ours-{kind}.key"
+                    remote.auth = ["eap"]
+                    remote.authorities = ["authority.pem"]
+                    eap.methods = ["tls"]
+                    """,
+                ),
+            },
+        )
+    ),
     *sessions(
         "IKEv2 virtual IP",
         GCM,
