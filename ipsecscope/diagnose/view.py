@@ -241,7 +241,9 @@ class View:
         if any(is_open(record) for record in last.response):
             found = _read_answer(last, len(auths))
             following = next_after(sa, last)
-            given_up = found.kind == "eap-open" and following is not None and self.closes(sa, following)
+            given_up = (
+                found.kind == "eap-open" and len(auths) > 1 and following is not None and self.closes(sa, following)
+            )
             return msgspec.structs.replace(found, kind="eap-refused") if given_up else found
         inner = self.inner(sa, last.response)
         if inner is None:

@@ -30,6 +30,7 @@ from ipsecscope.diagnose.view import (
     error_of,
     exchanges_of,
     has_notify,
+    is_open,
     next_after,
     notify_in,
     opening,
@@ -248,7 +249,8 @@ def _shared_key_for_certificate(exchange: Exchange) -> bool:
     headline=False,
 )
 def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refusal where a PPK was agreed on."""
+    """A refusal where a PPK was agreed on, or an initiator that stops because its PPK was not taken up."""
+    yield from _ppk_ignored(sa)
     answer = view.answer(sa)
     if answer.kind != "refused" or answer.exchange is None or not _both_announce(sa, NotifyType.USE_PPK):
         return
@@ -313,11 +315,35 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
     )
 
 
+def _ppk_ignored(sa: IkeSa) -> Iterator[Found]:
+    """USE_PPK from the initiator only, and nothing behind IKE_SA_INIT: it insists (RFC 8784 section 3)."""
+    first = opening(sa)
+    if sa.version == 1 or not first or len(sa.exchanges) > len(first) or first[-1].outcome != "completed":
+        return
+    asked, told = (has_notify(records, NotifyType.USE_PPK) for records in (first[-1].request, first[-1].response))
+    if not asked or told:
+        return
+    yield Found(
+        confidence=LIKELY,
+        headline=True,
+        summary=f"{who(sa, 'initiator')} announced a PPK, {who(sa, 'responder')} did not ({frames(first[-1].records)}), and "
+        f"{who(sa, 'initiator')} went no further: it requires the PPK.",
+        evidence=(
+            *(each for record in first[-1].request for each in evidence.notify(record, NotifyType.USE_PPK)),
+            *evidence.messages(first[-1].response),
+        ),
+        causes=("the responder has no PPK for this connection",),
+    )
+
+
 def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | None:
     """IKEv2: a full answer to IKE_AUTH, and the initiator's message at once behind it that ends the SA."""
     answer = view.answer(sa)
     exchange = answer.exchange
-    if sa.version == 1 or answer.kind not in {"complete", "unknown"} or exchange is None or view.flows_of(sa):
+    first_of_eap = answer.kind == "eap-open" and answer.rounds == 1  # the responder's proof stands before EAP
+    if sa.version == 1 or exchange is None or view.flows_of(sa):
+        return None
+    if answer.kind not in {"complete", "unknown"} and not first_of_eap:
         return None
     if (sa.initiator.address, sa.responder.address) in view.sent_away:  # it leaves because it was asked to (RFC 5685)
         return None
@@ -325,6 +351,8 @@ def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | 
     if following is None or following.initiated_by != "initiator" or not view.closes(sa, following):
         return None
     pause = following.start_ns - exchange.stop_ns
+    if any(is_open(record) for record in following.request):
+        return (exchange, following) if error_of(following.request) is not None else None
     if error_of(following.request) is None and (pause > AT_ONCE_NS + _round_trip(sa) or _lives_on(sa, following)):
         return None  # a message of that size comes with any ordinary end; a refusal needs no time to think
     return exchange, following

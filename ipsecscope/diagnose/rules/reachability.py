@@ -164,7 +164,7 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="secrets { ike-NAME { id = PEER secret = … } }",
     ios="crypto ikev2 keyring K / peer B / pre-shared-key …",
     rfc=("RFC 7296 1.2", "RFC 7296 2.4"),
-    suppressed_by=("CAP-007", "HOST-001", "AUTH-013", "INTEROP-005"),
+    suppressed_by=("CAP-007", "HOST-001", "AUTH-013", "INTEROP-005", "AUTH-014"),
     headline=True,
 )
 def abandoned_after_sa_init(sa: IkeSa, view: View) -> Iterator[Found]:

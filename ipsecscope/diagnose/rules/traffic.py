@@ -15,7 +15,8 @@ from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import IkeSa
 
-MIN_ONE_WAY = 5  # packets without an answer
+MIN_ONE_WAY = 3  # packets without an answer
+MIN_AHEAD = 5  # the same behind answers that stopped
 MIN_BESIDE = 3  # packets in the clear that show somebody sends
 MIN_ORPHANS = 10  # the same without an IKE SA
 SETTLED_NS = NANOSECONDS // 2
@@ -73,13 +74,13 @@ def _one_way(sa: IkeSa, view: View) -> Found | None:
     """The first flow of an SA that nothing answers."""
     best: Found | None = None
     for flow, back in pairs(sa, view):
-        quiet_ns = flow.last_ns - (flow.first_ns if back is None else back.last_ns)
-        ahead = flow.packets - (0 if back is None else back.packets)
-        if ahead < MIN_ONE_WAY or quiet_ns < SETTLED_NS or (back is not None and quiet_ns < STOPPED_NS):
+        quiet_ns = view.horizon(flow.first_ns) if back is None else flow.last_ns - back.last_ns
+        sent, returned = _numbers(flow), 0 if back is None else _numbers(back)
+        if sent - returned < (MIN_ONE_WAY if back is None else MIN_AHEAD) or returned * 2 > sent:
             continue
-        if back is not None and back.packets * 2 > flow.packets:
+        if quiet_ns < (SETTLED_NS if back is None else STOPPED_NS):
             continue
-        if not view.saw(flow.dst, flow.src) or (back is None and _returns_elsewhere(sa, view, flow)):
+        if not view.saw(flow.dst, flow.src) or _returns_elsewhere(sa, view, flow, back):
             continue
         since = (
             f"nothing came back for {seconds(quiet_ns)}"
@@ -98,12 +99,29 @@ def _one_way(sa: IkeSa, view: View) -> Found | None:
     return best
 
 
-def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow) -> bool:
-    """Whether another flow of the same SA comes back at the same time: the pairing was a guess."""
-    return any(
-        each is not flow and each.src == flow.dst and each.last_ns > flow.first_ns and each.first_ns < flow.last_ns
-        for each in view.flows_of(sa)
-    )
+def _numbers(flow: Flow) -> int:
+    """The packets of a flow, each counted once."""
+    return flow.packets - flow.duplicates
+
+
+def _returns_elsewhere(sa: IkeSa, view: View, flow: Flow, back: Flow | None = None) -> bool:
+    """Whether another flow comes back at the same time: of the same SA, or as lonely as this one in a tunnel beside it.
+
+    The pairing was a guess, or each side uses another one of two tunnels for the same traffic.
+    """
+    own = {each.id for each in view.flows_of(sa)}
+    since = flow.first_ns if back is None else back.last_ns
+    for each in view.flows_between.get(frozenset({flow.src, flow.dst}), []):
+        is_back = each is not back and each.src == flow.dst and each.last_ns > since and each.first_ns < flow.last_ns
+        if is_back and (each.id in own or _is_lonely(each, view)):
+            return True
+    return False
+
+
+def _is_lonely(flow: Flow, view: View) -> bool:
+    """Whether nothing comes back in the Child SA of a flow."""
+    sa = view.sa_of(flow)
+    return sa is not None and any(each.id == flow.id and back is None for each, back in pairs(sa, view))
 
 
 def _unbound(analysis: Analysis, view: View) -> Iterator[Found]:
