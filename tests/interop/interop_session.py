@@ -22,7 +22,7 @@ from interop_ours import Launcher, Running
 PINGS = 60  # of ours, one a second: they go on through every rekeying
 MAX_LOST_PINGS = 2  # the first one may overtake the last message of quick mode, the last one our Delete
 PINGING = 1.6  # seconds after the Child SA was created: time for a second ping
-ENDED = "swanctl --terminate --ike"
+ENDS = ("swanctl --terminate --ike", "cut")  # steps behind which no Delete of ours is to be expected
 STAY = 90  # seconds that our initiator stays unless it is told to go
 
 
@@ -129,20 +129,25 @@ class Session:
     def _end(self) -> int:
         """Let our peer say goodbye, unless the session must end by itself; its exit code."""
         assert self._running is not None
-        ends_by_itself = self.case.begins == OURS and (ENDED in self.case.script or not self.case.succeeds)
+        ends_by_itself = self.case.begins == OURS and (self._is_ended or not self.case.succeeds)
         if not ends_by_itself:
             left = self._created_at + PINGING - time.monotonic()
             time.sleep(max(0.0, left if self.case.succeeds else 0.0))
             self._running.send(signal.SIGINT)
         return self._running.wait()
 
+    @property
+    def _is_ended(self) -> bool:
+        return any(step in self.case.script for step in ENDS)
+
     def _judge_end(self, code: int) -> None:
         said = (self.output + (self.folder / "errors").read_text()).strip().splitlines()
         if code != (0 if self.case.succeeds else 1):
             raise NotHappenedError(f"our command ended with {code}: {said[-1:]}")
         if self.case.succeeds:
-            if ENDED not in self.case.script:
-                self._logs("received DELETE for IKE_SA")
+            if self._is_ended:
+                return
+            self._logs("received DELETE for IKE_SA")
             found = re.search(r"^(\d+) of (\d+) pings", self.output, re.MULTILINE)
             if found is None or int(found[2]) - int(found[1]) > MAX_LOST_PINGS:
                 raise NotHappenedError(f"our pings were not answered: {found and found[0]}")
@@ -156,6 +161,9 @@ class Session:
             self._charon.ask(*rest.split())
         elif verb == "charon":
             self._logs(rest.removeprefix("logs "))
+        elif verb == "cut":
+            for chain, end in (("INPUT", "-s"), ("OUTPUT", "-d")):
+                self._network.run("theirs", ["iptables", "-I", chain, end, self.ours, "-j", "DROP"])
         elif verb == "we":
             self._tell(rest.removeprefix("tell "))
         else:

@@ -47,6 +47,13 @@ NAT_SEEN = """
     ping
     charon logs remote host is behind NAT
 """
+IMPATIENT = "patience.retransmit_after_s = 0.5\npatience.retransmissions = 2\n"
+DIES = """
+    ping
+    cut
+    we tell ike_sa:closed
+    charon logs (giving up after|DPD check timed out)
+"""
 
 IKEV2_SUCCEEDS = (
     *sessions("IKEv2 PSK, AES-GCM, X25519", GCM),
@@ -207,6 +214,23 @@ IKEV2_SUCCEEDS = (
         "ping\ncharon logs parsed INFORMATIONAL response \\d+ \\[ \\]",
     ),
     *sessions("IKEv2 deleted by charon", GCM, script=DELETED_BY_CHARON),
+    *sessions(
+        "IKEv2 peer dead",
+        GCM,
+        Told("dpd_delay = 1s", "patience.dpd_after_s = 1.0\n" + IMPATIENT),
+        DIES,
+        finds="LIFE-006",
+    ),
+    *sessions("IKEv2 narrowed traffic selectors", GCM, Told("", 'local.networks = ["10.2.0.0/16"]')),
+    *sessions(
+        "IKEv2 PPK (RFC 8784)",
+        GCM,
+        Told(
+            "ppk_id = a test PPK\nppk_required = yes",
+            'secrets.ppk_id = "a test PPK"\nsecrets.ppk = "a test PPK that is no secret"\nsecrets.ppk_required = true',
+        ),
+    ),
+    *sessions("IKEv2 MOBIKE", GCM, Told("mobike = yes", "ike.mobike = true"), "ping\ncharon logs peer supports MOBIKE"),
     *sessions("IKEv2 cookie", GCM, {OURS: Told()}, "ping\nwe tell COOKIE", half_open=4),
     *sessions("IKEv2 cookie", GCM, {CHARON: Told("", "limits.cookies_from = 0")}, "ping\ncharon logs N\\(COOKIE\\)"),
     *sessions(
@@ -403,6 +427,13 @@ IKEV1_SUCCEEDS = (
         "ping\ncharon logs parsed INFORMATIONAL_V1 request \\d+ \\[ HASH N\\(DPD_ACK\\) \\]",
     ),
     *sessions("IKEv1 deleted by charon", V1, script=DELETED_BY_CHARON),
+    *sessions(
+        "IKEv1 peer dead",
+        V1,
+        Told("dpd_delay = 1s\ndpd_timeout = 4s", "patience.dpd_after_s = 1.0\n" + IMPATIENT),
+        DIES,
+        finds="LIFE-006",
+    ),
 )
 
 IMPATIENT = "patience.retransmit_after_s = 0.5\npatience.retransmissions = 2\n"

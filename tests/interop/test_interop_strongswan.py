@@ -24,6 +24,7 @@ AT_ONCE = 8  # sessions
 FIRST_NUMBER = 11
 SECRETS = {
     "ike-any": {"secret": '"a test key that is no secret"'},
+    "ppk-any": {"id": "a test PPK", "secret": '"a test PPK that is no secret"'},
     "eap-alice": {"id": "alice", "secret": '"a test password"'},
 }
 
