@@ -19,6 +19,7 @@ from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.capture.records import CaptureNote
 from ipsecscope.timeline.ciphertext import COLUMNS, EARLY_PACKETS, Ciphertext, Comparison, counters, octets_of
+from ipsecscope.timeline.lateness import ON_TIME, Lateness
 
 MAX_FLOWS = 200_000  # flows followed in one analysis; packets of further ones are counted
 MAX_LONE = 20_000  # of these, flows of a single packet; the oldest are counted only
@@ -53,6 +54,7 @@ _KEPT = (
     "seq",
     "length",
     "missing",
+    "ttl",
 )
 
 
@@ -73,6 +75,7 @@ class Rows:
     seq: npt.NDArray[np.uint32]
     length: npt.NDArray[np.uint32]
     missing: npt.NDArray[np.uint32]
+    ttl: npt.NDArray[np.uint8]
     octets: dict[str, npt.NDArray[Any]]
     is_new: npt.NDArray[np.bool_]
     addresses: tuple[str, ...]
@@ -100,6 +103,7 @@ class Flow(msgspec.Struct, frozen=True):
     highest that were never seen, ``duplicates`` are packets whose number was seen before, ``replayed`` those of them
     that came after a higher number, ``reordered`` are first sightings below the highest. ``gaps`` are the missing
     ranges (inclusive, at most ``MAX_GAPS``). ``lengths`` maps octets from the ESP or AH header on to packets.
+    ``lateness`` is how far the reordered ones were behind, ``ttls`` maps TTLs to packets, in order of appearance.
     ``pause_spread`` is the standard deviation of the pauses between packets over their mean, None below two pauses.
     """
 
@@ -133,6 +137,8 @@ class Flow(msgspec.Struct, frozen=True):
     restart: Restart | None = None
     ciphertext: Ciphertext | None = None
     targets: tuple[int, ...] = ()  # ports they went to, in order of appearance; at most ``MAX_SOURCES``
+    lateness: Lateness = ON_TIME
+    ttls: dict[int, int] = {}
 
     @property
     def pause_ns(self) -> int:
@@ -171,6 +177,8 @@ class FlowFold:
     pause_squares: float = 0.0  # of seconds
     restart: Restart | None = None
     ciphertext: Ciphertext = NOTHING_SEEN
+    lateness: Lateness = ON_TIME
+    ttls: dict[int, int] = field(default_factory=dict)
     starts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # seen ranges of sequence numbers,
     stops: Int64s = field(default_factory=lambda: np.empty(0, np.int64))  # inclusive and apart from each other
     sources: dict[tuple[str, int], None] = field(default_factory=dict)
@@ -186,6 +194,7 @@ class FlowFold:
         self.truncated += int(np.count_nonzero(columns.missing[rows]))
         self.last_ns, self.last_frame = int(times[-1]), int(columns.frame[rows[-1]])
         self._learn_sources(columns, rows)
+        self._learn_ttls(columns.ttl[rows])
         lengths, counts = np.unique(columns.length[rows], return_counts=True)
         for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
             if length in self.lengths or len(self.lengths) < MAX_LENGTHS:
@@ -209,6 +218,16 @@ class FlowFold:
                 return
             self.sources.setdefault((columns.addresses[int(src[row])], int(sport[row])))
 
+    def _learn_ttls(self, ttl: npt.NDArray[np.uint8]) -> None:
+        first = int(ttl[0])
+        if (ttl == first).all():
+            self.ttls[first] = self.ttls.get(first, 0) + len(ttl)
+            return
+        values, places, counts = np.unique(ttl, return_index=True, return_counts=True)
+        for place in np.argsort(places).tolist():
+            value = int(values[place])
+            self.ttls[value] = self.ttls.get(value, 0) + int(counts[place])
+
     def _extended(self, seq: Int64s) -> Int64s:
         """Sequence numbers that count on over a roll-over of 32 bits (RFC 4303 3.3.3 and appendix A)."""
         high, low = divmod(self.highest, WRAP) if self.highest >= 0 else (0, 0)
@@ -228,7 +247,9 @@ class FlowFold:
         repeated = ~fresh | self._seen(seq)
         self.duplicates += int(np.count_nonzero(repeated))
         self.replayed += int(np.count_nonzero(repeated & late))
-        self.reordered += int(np.count_nonzero(late & ~repeated))
+        overtaken = late & ~repeated
+        self.reordered += int(np.count_nonzero(overtaken))
+        self.lateness = self.lateness.joined((running[:-1] - seq)[overtaken])
         low = np.flatnonzero(late & columns.is_new[rows])
         self._restarts(seq, running[:-1], low, columns, rows, is_repeated=bool(len(low) and repeated[low[0]]))
         self.highest = int(running[-1])
@@ -318,6 +339,8 @@ class FlowFold:
             restart=self.restart,
             ciphertext=self.ciphertext,
             targets=tuple(self.targets)[:MAX_SOURCES],
+            lateness=self.lateness,
+            ttls=dict(self.ttls),
         )
 
     def _pause_spread(self) -> float | None:

@@ -26,6 +26,7 @@ from ipsecscope.dissect.registry.ikev2 import (
 )
 from ipsecscope.dissect.registry.isakmp import ExchangeType as OldExchange
 from ipsecscope.timeline.analysis import Analysis
+from ipsecscope.timeline.lateness import Lateness
 from ipsecscope.timeline.sas import ChildSa, Suite
 from ipsecscope.timeline.traffic import TrafficResult
 
@@ -336,7 +337,8 @@ def packet_too_big() -> Analysis:
 
 @staged("NET-011")
 def overtaking() -> Analysis:
-    return Stage().init().auth().flow({136: 90}, at=1, stop=9, reordered=9).analysis()
+    late = Lateness(most=70, beyond=(9, 3, 0, 0))
+    return Stage().init().auth().flow({136: 90}, at=1, stop=9, reordered=9, lateness=late).analysis()
 
 
 @staged("NET-014")

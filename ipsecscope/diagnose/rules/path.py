@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 from ipsecscope.capture.datagrams import Kind
 from ipsecscope.diagnose import evidence, geometry
-from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Found, rule
+from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, INFO, LIKELY, LOW, MEDIUM, POSSIBLE, Confidence, Found, rule
 from ipsecscope.diagnose.rules.traffic import pairs
 from ipsecscope.diagnose.view import View
 from ipsecscope.diagnose.words import counted, frames, listed, span, who
 from ipsecscope.timeline.flows import Flow
+from ipsecscope.timeline.lateness import WINDOWS
 from ipsecscope.timeline.sas import IkeSa
 
 MIN_LARGE = 3  # large packets without an answer
 LOSS_SHARE = 0.01
-WINDOWS = (32, 64, 128, 1024)
+COMMON_WINDOW = 64  # what most receivers have
 
 
 @rule(
@@ -113,8 +114,11 @@ def path_loss(flow: Flow) -> Iterator[Found]:
     MEDIUM,
     title="Packets arrive out of order",
     means="Packets overtake each other. A receiver drops those that come later than its anti-replay window allows.",
-    detect="Sequence numbers below the highest seen before.",
-    look_alikes={"ESP-002": "the same number again: a replay or a duplicate"},
+    detect="Sequence numbers below the highest seen before; how far below, against windows of 32, 64, 128 and 1024.",
+    look_alikes={
+        "ESP-002": "the same number again: a replay or a duplicate",
+        "ESP-001": "all numbers are low from some packet on: the counter started again",
+    },
     causes=("different queues for different packets", "load sharing over several paths"),
     confirm="The receiver's replay counters.",
     fix="Enlarge the anti-replay window.",
@@ -124,16 +128,38 @@ def path_loss(flow: Flow) -> Iterator[Found]:
     rfc=("RFC 4303 3.4.3",),
 )
 def reordering(flow: Flow) -> Iterator[Found]:
-    """Late packets."""
-    if flow.reordered:
-        share = flow.reordered / flow.packets
-        yield Found(
-            confidence=POSSIBLE,
-            severity=MEDIUM if share >= LOSS_SHARE else LOW,
-            summary=f"{counted(flow.reordered, 'packet')} of {flow.packets} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}) arrived behind a "
-            f"higher sequence number; a window of {listed([str(size) for size in WINDOWS], 'or')} decides whether they are accepted.",
-            evidence=evidence.flow(flow),
-        )
+    """Late packets, and which windows drop them."""
+    if not flow.reordered or flow.restart is not None:
+        return
+    late = flow.lateness
+    share = late.dropped_by(COMMON_WINDOW) / flow.packets
+    dropped = [window for window in WINDOWS if late.dropped_by(window)]
+    confidence: Confidence = LIKELY if COMMON_WINDOW in dropped else POSSIBLE
+    yield Found(
+        confidence=confidence,
+        severity=(MEDIUM if share >= LOSS_SHARE else LOW) if dropped else INFO,
+        summary=f"{counted(flow.reordered, 'packet')} of {flow.packets} from {flow.src} to {flow.dst} (SPI {flow.spi:08x}, "
+        f"{frames([flow.first_frame, flow.last_frame])}) came behind a higher sequence number, the latest {late.most} numbers late: "
+        f"{_by_window(flow) if dropped else f'every receiver with a window of {WINDOWS[0]} or more takes them'}{_paths(flow)}.",
+        evidence=evidence.flow(flow),
+        equation="; ".join(f"window {window}: {late.dropped_by(window)} dropped" for window in WINDOWS),
+    )
+
+
+def _by_window(flow: Flow) -> str:
+    """``a receiver drops 5 of them with a window of 32, 2 with 64, none with 128 or more``."""
+    dropped = [(window, flow.lateness.dropped_by(window)) for window in WINDOWS]
+    parts = [f"{count} of them with a window of {window}" for window, count in dropped if count]
+    none = next((window for window, count in dropped if not count), None)
+    return f"a receiver drops {', '.join(parts)}" + (f", none with {none} or more" if none is not None else "")
+
+
+def _paths(flow: Flow) -> str:
+    """What the TTLs say about why: packets of one sender with several TTLs took several ways."""
+    if len(flow.ttls) < 2:
+        return ""
+    shown = listed([f"{ttl} ({count})" for ttl, count in sorted(flow.ttls.items(), reverse=True)[:4]])
+    return f"; their TTLs differ, {shown}, so they took several ways"
 
 
 @rule(

@@ -23,17 +23,17 @@ MIN_CYCLES = 2
 
 def waited(times_ns: list[int]) -> str:
     """How often and how long something was repeated, and whose habit that is."""
-    schedule = schedules.fit(times_ns)
+    habit = schedules.habit(times_ns)
     text = f"{times(len(times_ns))} within {seconds(times_ns[-1] - times_ns[0])}"
-    return text + (f", with the pauses of {schedule.name}," if schedule is not None else "")
+    return text + (f", with pauses {habit}," if habit else "")
 
 
 def silence(view: View, times_ns: list[int]) -> Confidence:
-    """How sure an unanswered request is: repeated at least twice, and the capture goes on or the sender's last pause."""
+    """How sure an unanswered request is: repeated at least twice, and the capture goes on, or the sender has given up."""
     if len(times_ns) < MIN_COPIES:
         return POSSIBLE
     watched = view.last_ns - times_ns[0]
-    return LIKELY if watched > 2 * NANOSECONDS else POSSIBLE
+    return LIKELY if watched > 2 * NANOSECONDS or schedules.is_given_up(times_ns, view.last_ns) else POSSIBLE
 
 
 @rule(
