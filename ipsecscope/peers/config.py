@@ -349,6 +349,7 @@ class Faults(msgspec.Struct, frozen=True):
         ignore_delete: do not act on a Delete payload.
         shift_message_id: added to the message id of requests behind IKE_AUTH.
         refuse_child: the error to answer every CREATE_CHILD_SA request with, by name.
+        announces: private notifications that IKE_SA_INIT carries besides, as number and data.
         malformed: the exchange whose requests of this peer are cut inside their last payload.
     """
 
@@ -359,6 +360,7 @@ class Faults(msgspec.Struct, frozen=True):
     shift_message_id: int = 0
     refuse_child: str = ""
     malformed: str = ""
+    announces: tuple[tuple[int, bytes], ...] = ()
 
 
 class PeerConfig(EndConfig, frozen=True, kw_only=True):

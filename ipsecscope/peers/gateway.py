@@ -156,6 +156,12 @@ class GatewayStation(PeerStation):
             for sa in each.bundle.outbound:
                 sa.last_number += count
 
+    def restart_numbers(self) -> None:
+        """Begin with the first sequence number again, as a faulty failover does: the SA's keys are used twice."""
+        for each in self._bundles.values():
+            for sa in each.bundle.outbound:
+                sa.last_number = 0
+
     def _install(self, event: ChildSaInstalled) -> None:
         """Begin a bundle, or nest another SA in the one that the same exchange began."""
         key, children = (event.spi_i, event.spi_r), [event]

@@ -69,7 +69,7 @@ class Tap:
     """Writes down the packets that pass, as Ethernet frames: all of them unless it is told to be a poor witness.
 
     ``only`` is the way that it sees, ``since`` when it is switched on, ``wants`` its capture filter; ``misses`` are the
-    numbers (from 1) of packets that it is too slow for.
+    numbers (from 1) of packets that it is too slow for, ``snaplen`` the octets that it keeps of a frame.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Tap:
         since: Instant = 0,
         wants: Callable[[bytes], bool] | None = None,
         misses: Iterable[int] = (),
+        snaplen: int = 0,
     ) -> None:
         self.name = name
+        self.snaplen = snaplen
         self.tapped: list[Tapped] = []
         self._only = only
         self._since = since
@@ -123,7 +125,9 @@ def write_pcapng(target: BinaryIO, taps: Sequence[Tap], *, comment: str = "") ->
             for place, each in enumerate(tap.tapped)
         ]
         for _, number, _, each in sorted(seen, key=lambda entry: entry[0]):
-            writer.write(each.time_ns, each.frame, interface=number, comment=each.comment)
+            kept = each.frame[: taps[number].snaplen or None]
+            size = len(each.frame)
+            writer.write(each.time_ns, kept, interface=number, comment=each.comment, original_length=size)
 
 
 # -- the network ---------------------------------------------------------------------------------------------------

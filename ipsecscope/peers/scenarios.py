@@ -10,6 +10,7 @@ from ipsecscope.peers.scenarios_extensions import EXTENSION_SCENARIOS
 from ipsecscope.peers.scenarios_hostile import HOSTILE_SCENARIOS
 from ipsecscope.peers.scenarios_ikev1 import IKEV1_SCENARIOS
 from ipsecscope.peers.scenarios_ikev2 import IKEV2_SCENARIOS
+from ipsecscope.peers.scenarios_lives import LIVES_SCENARIOS
 from ipsecscope.peers.scenarios_misfits import MISFIT_SCENARIOS
 from ipsecscope.peers.scenarios_network import NETWORK_SCENARIOS
 
@@ -22,6 +23,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *NETWORK_SCENARIOS,
     *MISFIT_SCENARIOS,
     *HOSTILE_SCENARIOS,
+    *LIVES_SCENARIOS,
 )
 BY_NAME: dict[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}
 

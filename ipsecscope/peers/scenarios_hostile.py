@@ -93,6 +93,11 @@ def _send(stage: AnyStage, when: Instant, packet: bytes, story: str) -> None:
 
 def refusal(kind: NotifyType) -> Callable[[Pieces], bytes | None]:
     """An unprotected refusal in the responder's name, with another TTL than its own packets have."""
+    return forged(kind, ttl=57)
+
+
+def forged(kind: NotifyType, content: bytes = b"", ttl: int = 64) -> Callable[[Pieces], bytes | None]:
+    """An unprotected answer in the responder's name that holds one notification."""
 
     def make(pieces: Pieces) -> bytes | None:
         octets = ike_octets(pieces)
@@ -105,9 +110,9 @@ def refusal(kind: NotifyType) -> Callable[[Pieces], bytes | None]:
             flags=int(Flags.RESPONSE),
             message_id=0,
         )
-        body = ikev2.Notify(protocol_id=SecurityProtocol(0), notify_type=kind)
+        body = ikev2.Notify(protocol_id=SecurityProtocol(0), notify_type=kind, data=content)
         data = Message(header=header, payloads=(Payload(body=body),)).build()
-        return udp_packet((pieces.destination, 500), (pieces.source, 500), data, identification=0x4242, ttl=57)
+        return udp_packet((pieces.destination, 500), (pieces.source, 500), data, identification=0x4242, ttl=ttl)
 
     return make
 

@@ -10,6 +10,7 @@ from ipsecscope.timeline.analysis import Analysis
 # Messages or packets that no key opens, and why that is so.
 UNOPENED = {
     "ikev2-damaged-icv": "the ICV of every response of IKE_AUTH is wrong",
+    "capture-snaplen": "every frame is cut",
     "esp-damaged": "a faulty line changed two packets",
 }
 # What the IKE secrets alone do not open: the exchange that made the Child SA is not in the capture.

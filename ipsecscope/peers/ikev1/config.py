@@ -200,6 +200,7 @@ class Ikev1Faults(msgspec.Struct, frozen=True):
         ignore_dpd: do not answer R-U-THERE.
         malformed_quick_mode: cut the last payload of quick mode's first message short.
         ignore_delete: do not act on a Delete payload.
+        reads_offers: how many transforms of phase 1 the peer reads; 0 for all.
     """
 
     silent_after: int = 0
@@ -208,6 +209,7 @@ class Ikev1Faults(msgspec.Struct, frozen=True):
     ignore_dpd: bool = False
     malformed_quick_mode: bool = False
     ignore_delete: bool = False
+    reads_offers: int = 0
 
 
 class Ikev1Config(EndConfig, frozen=True, kw_only=True):

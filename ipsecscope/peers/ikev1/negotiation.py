@@ -104,11 +104,14 @@ def _phase_1_duration(value: int) -> Attribute:
 
 
 def choose_phase_1(
-    offered: SecurityAssociation, accepted: Sequence[PhaseOneOffer], auth: AuthenticationMethod
+    offered: SecurityAssociation,
+    accepted: Sequence[PhaseOneOffer],
+    auth: AuthenticationMethod,
+    reads: int = MAX_LOOKED_AT,
 ) -> tuple[PhaseOneOffer, SecurityAssociation] | None:
-    """The first transform that is acceptable, as offer and as the SA payload that answers; None for none."""
+    """The first acceptable one of the transforms that are read, as offer and as the answering SA payload, or None."""
     for proposal in offered.proposals[:MAX_LOOKED_AT]:
-        for transform in proposal.transforms[:MAX_LOOKED_AT]:
+        for transform in proposal.transforms[:reads]:
             found = next((each for each in accepted if is_phase_1(transform, each, auth)), None)
             if found is not None:
                 answer = msgspec.structs.replace(proposal, transforms=(transform,), transform_count=None, more=None)

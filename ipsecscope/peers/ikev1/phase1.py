@@ -31,7 +31,7 @@ from ipsecscope.peers.ikev1.config import Ikev1Config, Method, PhaseOneMode, Pha
 from ipsecscope.peers.ikev1.events import IsakmpKeysDerived, PhaseOneSuite
 from ipsecscope.peers.ikev1.messages import Received, bare_notify, isakmp_notify
 from ipsecscope.peers.ikev1.nat import float_ports, learn_nat, nat_detection
-from ipsecscope.peers.ikev1.negotiation import choose_phase_1, is_phase_1, names_of, offer_phase_1
+from ipsecscope.peers.ikev1.negotiation import MAX_LOOKED_AT, choose_phase_1, is_phase_1, names_of, offer_phase_1
 from ipsecscope.peers.ikev1.protection import make_protection
 from ipsecscope.peers.ikev1.sa import IsakmpSa
 from ipsecscope.peers.ikev1.states import Talk
@@ -59,7 +59,7 @@ def screen(received: Received, config: Ikev1Config) -> NotifyType | None:
     offered = received.first(SecurityAssociation)
     if offered is None or received.malformed is not None:
         return NotifyType.PAYLOAD_MALFORMED
-    if choose_phase_1(offered, config.phase_1, number_of(config, initiator=False)) is None:
+    if _pick(offered, config) is None:
         return NotifyType.NO_PROPOSAL_CHOSEN
     return None
 
@@ -304,12 +304,18 @@ def _offer(sa: IsakmpSa) -> SecurityAssociation:
     return body
 
 
+def _pick(offered: SecurityAssociation, config: Ikev1Config) -> tuple[PhaseOneOffer, SecurityAssociation] | None:
+    """What a responder of this configuration chooses."""
+    reads = config.faults.reads_offers or MAX_LOOKED_AT
+    return choose_phase_1(offered, config.phase_1, number_of(config, initiator=False), reads)
+
+
 def _choose(sa: IsakmpSa, received: Received, now: Instant) -> SecurityAssociation | None:
     """Responder: pick a transform and note what the initiator announced."""
     offered = received.first(SecurityAssociation)
     found = None
     if offered is not None:
-        found = choose_phase_1(offered, sa.config.phase_1, number_of(sa.config, initiator=False))
+        found = _pick(offered, sa.config)
     if found is None:
         return None
     sa.chosen, answer = found

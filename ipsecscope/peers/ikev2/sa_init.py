@@ -383,7 +383,8 @@ def _announced(config: PeerConfig, *, initiator: bool, wanted: set[NotifyType] |
     hashes = SignatureHashAlgorithms(hashes=config.signature_hashes).build()
     data = {NotifyType.SIGNATURE_HASH_ALGORITHMS: hashes}
     vendors: list[Body] = [VendorId(data=octets) for octets in config.vendor_ids]
-    return vendors + [note(kind, data.get(kind, b"")) for kind, applies in kinds.items() if applies]
+    private = [note(NotifyType(kind), octets) for kind, octets in config.faults.announces]
+    return vendors + [note(kind, data.get(kind, b"")) for kind, applies in kinds.items() if applies] + private
 
 
 __all__ = [
