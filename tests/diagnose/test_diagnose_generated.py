@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import played
 import pytest
 from test_diagnose_lab import ALSO_TRUE, CODES
 
-from ipsecscope.decrypt.keylogs import read_keys
-from ipsecscope.decrypt.keyring import KeyRing
-from ipsecscope.diagnose.engine import Diagnosis, diagnose
+from ipsecscope.diagnose.engine import Diagnosis
 from ipsecscope.peers.scenario import Scenario
 from ipsecscope.peers.scenarios import BY_NAME
-from ipsecscope.timeline.analysis import analyze
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 # What only keys show: without them the tunnel works, or the class is one with others.
@@ -29,14 +27,7 @@ PLAYED = sorted(name for name in BY_NAME if (CAPTURES / f"{name}.pcapng").exists
 
 
 def diagnosed(name: str, *, keyed: bool) -> Diagnosis:
-    ring = None
-    keys = CAPTURES / f"{name}.keys"
-    if keyed and keys.exists():
-        ring = KeyRing()
-        for record in read_keys(keys).records:
-            ring.add(record)
-    analysis = analyze([str(CAPTURES / f"{name}.pcapng")], ring=ring)
-    return diagnose(analysis)
+    return played.diagnosed(name, "all" if keyed else "none")
 
 
 def cause(scenario: Scenario) -> str:

@@ -119,7 +119,7 @@ class Said:
             yield "established", group
             yield "identity", group, event.vantage, event.local_id
             yield "identity", group, OTHER[event.vantage], event.remote_id
-        elif isinstance(event, told.IkeSaRekeyed):
+        elif isinstance(event, told.IkeSaRekeyed) and self.version != 1:  # in IKEv1, one more phase 1 and no more
             yield "IKE SA rekeyed", group, self.group(event.successor)
         elif isinstance(event, told.IkeSaClosed) and event.reason in DELETED:
             yield "IKE SA deleted", group
