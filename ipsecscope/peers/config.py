@@ -369,6 +369,7 @@ class PeerConfig(EndConfig, frozen=True, kw_only=True):
     Attributes:
         remote_methods: how the other side may prove itself; empty for the peer's own method, and EAP for a gateway.
         eap_methods: what a gateway offers, in order.
+        window: requests of the other side that it can keep at one time (RFC 7296 section 2.3).
         newest_tls: the highest version of TLS in EAP-TLS.
         follow_redirects: client: go to another gateway when asked to (RFC 5685).
         redirect_to: gateway: the address or name of the gateway that clients are sent to, ``redirect_at`` when.
@@ -388,6 +389,7 @@ class PeerConfig(EndConfig, frozen=True, kw_only=True):
     mobike: bool = False
     signature_hashes: tuple[HashAlgorithm, ...] = DEFAULT_HASHES
     ppk: Ppk | None = None
+    window: int = 1
     follow_redirects: bool = False
     redirect_to: str = ""
     redirect_at: RedirectAt = RedirectAt.IKE_SA_INIT

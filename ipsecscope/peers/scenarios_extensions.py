@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from ipsecscope.peers.config import Mode, RedirectAt
-from ipsecscope.peers.entropy import Instant
-from ipsecscope.peers.scenario import INSIDE, LEFT_HOST, RIGHT_HOST, Changes, Ikev2Stage, Scenario, nat
+from ipsecscope.peers.elements import Reorder
+from ipsecscope.peers.entropy import MILLISECOND, Instant
+from ipsecscope.peers.scenario import INSIDE, LEFT_HOST, RIGHT_HOST, Changes, Ikev2Stage, Scenario, behind, nat
 from ipsecscope.peers.selectors import parse_selector
 
 OTHER_GATEWAY = "192.0.2.22"
@@ -17,6 +18,14 @@ _FOLLOWS: Changes = {"follow_redirects": True}
 def send_away(stage: Ikev2Stage, now: Instant) -> None:
     """The responder sends the initiator to the other gateway."""
     stage.responder.send_away(OTHER_GATEWAY, now)
+
+
+def all_at_once(stage: Ikev2Stage, now: Instant) -> None:
+    """The initiator asks for four Child SAs and twice for a sign of life, without waiting."""
+    for _ in range(4):
+        stage.initiator.create_child(now)
+    for _ in range(2):
+        stage.initiator.probe(now)
 
 
 def _sends_away(at: RedirectAt) -> Changes:
@@ -48,6 +57,13 @@ EXTENSION_SCENARIOS: tuple[Scenario, ...] = (
         right=_sends_away(RedirectAt.LATER),
         steps=((3, send_away),),
         pings=5,
+    ),
+    Scenario(
+        name="ikev2-window",
+        title="N(SET_WINDOW_SIZE): four requests for Child SAs on their way at once, and two probes behind them",
+        both={"window": 4},
+        network=behind(lambda _: Reorder(numbers=[5], after=200 * MILLISECOND)),
+        steps=((2, all_at_once),),
     ),
     Scenario(
         name="esp-beet",

@@ -81,8 +81,8 @@ def test_eap_tls_authenticates_both_sides_with_one_key(version: TlsVersion) -> N
         "IKE_AUTH response 1: HDR, SK {IDr, CERT, AUTH, EAP}",
     ]
     assert made.transcript()[-2:] == [
-        f"IKE_AUTH request {made.sa(made.alice).next_id - 1}: HDR, SK {{AUTH}}",
-        f"IKE_AUTH response {made.sa(made.alice).next_id - 1}: HDR, SK {{AUTH, SA, TSi, TSr}}",
+        f"IKE_AUTH request {made.sa(made.alice).sent.next_id - 1}: HDR, SK {{AUTH}}",
+        f"IKE_AUTH response {made.sa(made.alice).sent.next_id - 1}: HDR, SK {{AUTH, SA, TSi, TSr}}",
     ]
 
 

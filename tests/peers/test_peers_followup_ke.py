@@ -123,6 +123,7 @@ def test_responder_that_lost_its_state_says_so_and_the_old_child_stays() -> None
 def test_follow_up_of_nothing_is_answered_state_not_found(bodies: list[object]) -> None:
     class Stray:
         exchange_type = ExchangeType.IKE_FOLLOWUP_KE
+        is_exclusive = False
         title = "asks out of the blue"
 
         def begin(self, *_: object) -> tuple[object, ...]:

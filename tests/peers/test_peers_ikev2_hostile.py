@@ -210,9 +210,9 @@ def test_any_authentic_message_to_an_established_peer_raises_nothing(
     sa = pair.sa(peer)
     if busy:
         peer.rekey_child(pair.now)
-    number = sa.next_id if is_response else sa.expected_id
+    number = sa.sent.next_id if is_response else sa.came.lowest
     if is_response and sa.outstanding is not None:
-        exchange = sa.outstanding.header.exchange_type
+        number, exchange = sa.outstanding.header.message_id, sa.outstanding.header.exchange_type
     deliver(peer, sa, forged(sa, bodies, exchange, number, is_response=is_response), pair.now)
 
 
@@ -238,7 +238,7 @@ def test_any_authentic_request_to_a_half_open_responder_raises_nothing(
             ),
             pair.now,
         )
-    deliver(pair.bob, sa, forged(sa, bodies, exchange, sa.expected_id, is_response=False), pair.now)
+    deliver(pair.bob, sa, forged(sa, bodies, exchange, sa.came.lowest, is_response=False), pair.now)
 
 
 @QUIET

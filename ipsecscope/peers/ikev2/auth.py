@@ -19,6 +19,7 @@ from ipsecscope.dissect.ikev2 import (
     SecurityAssociation,
 )
 from ipsecscope.dissect.ikev2.extensions.rfc8784 import NoPpkAuth, PpkIdentity
+from ipsecscope.dissect.ikev2.notify import SetWindowSize
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, PpkIdType
 from ipsecscope.peers import events
 from ipsecscope.peers.config import NULL_IDENTITY, AuthMethod, Identity, RedirectAt, SettingError
@@ -74,6 +75,7 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         bodies += payloads
     if config.mobike:
         bodies.append(note(NotifyType.MOBIKE_SUPPORTED))
+    bodies += _own_window(sa)
     sa.request(ExchangeType.IKE_AUTH, bodies, now)
     return None
 
@@ -164,6 +166,7 @@ def complete(sa: IkeSa, received: Received | None, now: Instant) -> Input | None
     """The IKE SA is established; see what became of the first Child SA."""
     assert received is not None
     established(sa, now)
+    _learn_window(sa, received)
     handshake = sa.handshake
     if received.notify(NotifyType.MOBIKE_SUPPORTED) is not None and sa.config.mobike:
         sa.supported.add(NotifyType.MOBIKE_SUPPORTED)
@@ -299,6 +302,8 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     if sa.config.mobike and asked.notify(NotifyType.MOBIKE_SUPPORTED) is not None:
         sa.supported.add(NotifyType.MOBIKE_SUPPORTED)
         bodies.append(note(NotifyType.MOBIKE_SUPPORTED))
+    _learn_window(sa, asked)
+    bodies += _own_window(sa)
     if asked.notify(NotifyType.INITIAL_CONTACT) is not None:
         sa.owner.supersede(sa, now)
     made: ChildSa | None = None
@@ -405,6 +410,23 @@ def _report_msk(sa: IkeSa, now: Instant) -> None:
     msk = sa.handshake.eap.msk
     if msk:
         sa.say(events.MskDerived, now, spi_i=sa.spi_i, spi_r=sa.spi_r, msk=msk)
+
+
+def _own_window(sa: IkeSa) -> list[Body]:
+    """N(SET_WINDOW_SIZE): how many of the other side's requests we can keep, where that is more than one (2.3)."""
+    size = sa.config.window
+    if size == 1:
+        return []
+    sa.came.size = size
+    return [note(NotifyType.SET_WINDOW_SIZE, SetWindowSize(window_size=size).build())]
+
+
+def _learn_window(sa: IkeSa, received: Received) -> None:
+    """How many of our requests the other side can keep."""
+    found = received.notify(NotifyType.SET_WINDOW_SIZE)
+    content = None if found is None else found.content()
+    if isinstance(content, SetWindowSize):
+        sa.sent.size = max(1, content.window_size)
 
 
 # -- both --------------------------------------------------------------------------------------------------------

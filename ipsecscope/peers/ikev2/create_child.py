@@ -24,7 +24,7 @@ from ipsecscope.peers.ikev2.key_exchange import (
     key_pair,
     report_secrets,
     settle_keys,
-    task_of,
+    tasks_of,
     wanted_method,
 )
 from ipsecscope.peers.ikev2.messages import Received, note
@@ -51,6 +51,7 @@ class NewChild:
     """HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}."""
 
     exchange_type: ClassVar = ExchangeType.CREATE_CHILD_SA
+    is_exclusive: ClassVar = False
 
     def __init__(self, replaced: ChildSa | None = None) -> None:
         self.replaced = replaced
@@ -249,9 +250,9 @@ def make(sa: IkeSa, received: Received, now: Instant, *, replaced: ChildSa | Non
         sa.answer(received, [found.notify()], now)
         return False
     agreed, secrets, bodies, nonces = found
-    task = task_of(sa)
-    if replaced is not None and isinstance(task, NewChild) and task.replaced is replaced:
-        task.rival = nonces
+    for task in tasks_of(sa):
+        if replaced is not None and isinstance(task, NewChild) and task.replaced is replaced:
+            task.rival = nonces
     methods = additional_key_exchanges(agreed.chosen)
     if methods:
 

@@ -25,7 +25,7 @@ from ipsecscope.peers.ikev2.key_exchange import UNFINISHED, forget
 from ipsecscope.peers.ikev2.messages import Received, in_clear, note
 from ipsecscope.peers.ikev2.redirect import SendAway, is_forged
 from ipsecscope.peers.ikev2.rekey_ike import RekeyIke
-from ipsecscope.peers.ikev2.sa import GAVE_UP, ChildSa, ChildState, IkeSa, State
+from ipsecscope.peers.ikev2.sa import GAVE_UP, RETRANSMIT, ChildSa, ChildState, IkeSa, State
 from ipsecscope.peers.ikev2.transitions import CHILD_SA_TABLE, HALF_OPEN, IKE_SA_TABLE, TASK_DONE
 from ipsecscope.peers.peer import Input, Machine, Mailbox, Path, Reply, Request
 
@@ -233,9 +233,10 @@ class Ikev2Peer:
 
     def _due(self, sa: IkeSa, name: str, now: Instant) -> None:
         patience = self.config.patience
-        if name == "retransmit":
-            if not sa.retransmit(now):
-                self._unanswered(sa, now)
+        if name.startswith(RETRANSMIT):
+            number = int(name.removeprefix(RETRANSMIT))
+            if not sa.retransmit(number, now):
+                self._unanswered(sa, number, now)
         elif name == "half-open":
             sa.take(HALF_OPEN, None, now)
         elif name == "dpd":
@@ -260,8 +261,8 @@ class Ikev2Peer:
         if found is not None and found.machine.state == ChildState.INSTALLED:
             sa.begin(NewChild(found), now)
 
-    def _unanswered(self, sa: IkeSa, now: Instant) -> None:
-        waiting = sa.outstanding
+    def _unanswered(self, sa: IkeSa, number: int, now: Instant) -> None:
+        waiting = sa.sent.get(number)
         if waiting is not None:
             sa.say(
                 events.ExchangeUnanswered,
@@ -345,7 +346,7 @@ class Ikev2Peer:
 
     def _response(self, sa: IkeSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
         assert message.header is not None
-        if not sa.is_awaited(message.header):
+        if not sa.sent.awaits(message.header):
             self.mailbox.counts["responses that nobody awaits"] += 1
             return
         received = self._open(sa, message, data, path)
@@ -364,7 +365,7 @@ class Ikev2Peer:
     def _request(self, sa: IkeSa, message: Message, data: bytes, path: Path, now: Instant) -> None:
         header = message.header
         assert header is not None
-        if header.message_id != sa.expected_id:
+        if not sa.came.accepts(header.message_id):
             self._out_of_window(sa, message, data, path, now)
             return
         if header.exchange_type == ExchangeType.IKE_SA_INIT:
@@ -374,7 +375,7 @@ class Ikev2Peer:
         if received is None:
             return
         self._heard(sa, received, now)
-        sa.request_arrived(received)
+        sa.came.came(header.message_id)
         critical = received.unknown_critical
         if critical is not None:  # RFC 7296 section 2.5
             sa.answer(received, [note(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes((critical.kind,)))], now)
@@ -385,8 +386,9 @@ class Ikev2Peer:
         """A request that came again has its response repeated; any other is dropped (RFC 7296 sections 2.1, 2.3)."""
         header = message.header
         assert header is not None
-        if sa.is_repetition(header) and sa.is_first_part(message) and self._is_authentic(sa, message, data):
-            sa.repeat_answer(path, now)
+        is_known = sa.came.answer_to(header.message_id) is not None
+        if is_known and sa.is_first_part(message) and self._is_authentic(sa, message, data):
+            sa.repeat_answer(header.message_id, path, now)
             self.mailbox.counts["requests that came again"] += 1
             return
         self.mailbox.counts["message ids outside the window"] += 1

@@ -30,6 +30,7 @@ class DeleteChild:
     """HDR, SK {D}: the SPI that we receive with."""
 
     exchange_type: ClassVar = ExchangeType.INFORMATIONAL
+    is_exclusive: ClassVar = False
 
     def __init__(self, doomed: ChildSa, title: str = "deletes a Child SA") -> None:
         self.child = doomed
@@ -57,6 +58,7 @@ class DeleteIke:
     """HDR, SK {D}: the IKE SA itself."""
 
     exchange_type: ClassVar = ExchangeType.INFORMATIONAL
+    is_exclusive: ClassVar = True
 
     def __init__(self, title: str = "deletes the IKE SA") -> None:
         self.title = title
@@ -80,6 +82,7 @@ class Probe:
     """HDR, SK {}: are you there (RFC 7296 section 2.4)."""
 
     exchange_type: ClassVar = ExchangeType.INFORMATIONAL
+    is_exclusive: ClassVar = False
     title = "asks whether the other side is alive"
 
     def begin(self, sa: IkeSa, now: Instant) -> tuple[Body, ...] | None:
@@ -100,6 +103,7 @@ class UpdateAddresses:
     """HDR, SK {N(UPDATE_SA_ADDRESSES), N(NAT_DETECTION_…)}: our end moved (RFC 4555 section 3.5)."""
 
     exchange_type: ClassVar = ExchangeType.INFORMATIONAL
+    is_exclusive: ClassVar = False
     title = "moved to another address"
 
     def __init__(self, local: Endpoint) -> None:

@@ -112,6 +112,7 @@ class FollowUp:
     """HDR, SK {KEi(n), N(ADDITIONAL_KEY_EXCHANGE)}."""
 
     exchange_type: ClassVar = ExchangeType.IKE_FOLLOWUP_KE
+    is_exclusive: ClassVar = False
     title = "exchanges keys once more, with another method, for the SA that is being made"
 
     def __init__(
@@ -167,10 +168,9 @@ def go_on(
     return True
 
 
-def task_of(sa: IkeSa) -> Task | None:
-    """Our exchange that is on its way; of an additional key exchange the one that it belongs to."""
-    task = None if sa.outstanding is None else sa.outstanding.task
-    return task.parent if isinstance(task, FollowUp) else task
+def tasks_of(sa: IkeSa) -> tuple[Task, ...]:
+    """Our exchanges that are on their way; of an additional key exchange the one that it belongs to."""
+    return tuple(task.parent if isinstance(task, FollowUp) else task for task in sa.sent.tasks)
 
 
 # -- the side that answers ---------------------------------------------------------------------------------------
@@ -231,6 +231,6 @@ __all__ = [
     "key_pair",
     "report_secrets",
     "settle_keys",
-    "task_of",
+    "tasks_of",
     "wanted_method",
 ]

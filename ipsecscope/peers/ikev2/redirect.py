@@ -109,6 +109,7 @@ class SendAway:
     """HDR, SK {N(REDIRECT)}: an established client is to go (section 5)."""
 
     exchange_type: ClassVar = ExchangeType.INFORMATIONAL
+    is_exclusive: ClassVar = False
     title = "sends its client to another gateway"
 
     def __init__(self, gateway: str) -> None:

@@ -30,7 +30,7 @@ from ipsecscope.peers.ikev2.key_exchange import (
     key_pair,
     report_secrets,
     settle_keys,
-    task_of,
+    tasks_of,
     wanted_method,
 )
 from ipsecscope.peers.ikev2.messages import Received, note
@@ -67,6 +67,7 @@ class RekeyIke:
     """HDR, SK {SA, Ni, KEi}."""
 
     exchange_type: ClassVar = ExchangeType.CREATE_CHILD_SA
+    is_exclusive: ClassVar = True
     title = "wants a successor for the IKE SA"
 
     def __init__(self) -> None:
@@ -195,8 +196,8 @@ def hand_over(sa: IkeSa, successor: IkeSa, now: Instant) -> None:
 
 def is_busy(sa: IkeSa) -> bool:
     """Whether a Child SA of ours is being created, rekeyed or closed (RFC 7296 section 2.25.2)."""
-    task = task_of(sa)
-    waits = task is not None and task.exchange_type == ExchangeType.CREATE_CHILD_SA and not isinstance(task, RekeyIke)
+    kinds = (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE)
+    waits = any(each.exchange_type in kinds and not isinstance(each, RekeyIke) for each in tasks_of(sa))
     return waits or any(each.machine.state == ChildState.DELETING for each in sa.children)
 
 
@@ -210,7 +211,7 @@ def answer(sa: IkeSa, received: Received, now: Instant) -> Input | None:
         sa.answer(received, [found.notify()], now)
         return None
     chosen, secrets, bodies, nonces, spis = found
-    task = task_of(sa)
+    task = next((each for each in tasks_of(sa) if isinstance(each, RekeyIke)), None)
     methods = additional_key_exchanges(chosen)
     if methods:
 
@@ -222,13 +223,13 @@ def answer(sa: IkeSa, received: Received, now: Instant) -> Input | None:
             return REPLACED
 
         sa.answer(received, [*bodies, keep_for_more(sa, methods, secrets, complete, now)], now)
-        if isinstance(task, RekeyIke):
+        if task is not None:
             task.rival = Rival(nonces, None)
         return None
     made = _make(sa, chosen, secrets, nonces, spis, "responder", now)
     assert made is not None
     sa.answer(received, bodies, now)
-    if isinstance(task, RekeyIke):
+    if task is not None:
         task.rival = Rival(nonces, made)
         return None
     hand_over(sa, made, now)

@@ -56,7 +56,7 @@ class Responder(Ikev2Peer):
         known = self._half_open.get((path.remote, header.spi_i))
         if known is not None:
             if known.handshake.request == data:
-                known.repeat_answer(path, now)
+                known.repeat_answer(0, path, now)
                 self.mailbox.counts["requests that came again"] += 1
             else:
                 self.mailbox.counts["another IKE_SA_INIT with the same SPI"] += 1
@@ -82,7 +82,7 @@ class Responder(Ikev2Peer):
             return
         sa = self.new_sa("responder", header.spi_i, self.entropy.ike_spi(), path)
         self.register(sa)
-        sa.expected_id = 1
+        sa.came.lowest = 1
         self._half_open[(path.remote, header.spi_i)] = sa
         self._drop_settled()
         sa.take(REQUESTS[int(ExchangeType.IKE_SA_INIT)], received, now)

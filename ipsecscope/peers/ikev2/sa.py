@@ -33,11 +33,12 @@ from ipsecscope.peers.events import Role
 from ipsecscope.peers.ikev2.messages import NO_SPI, Received, arrange, header_of, notation
 from ipsecscope.peers.ikev2.protection import Protection, Sealed
 from ipsecscope.peers.ikev2.states import ChildSa, ChildState, Handshake, Outstanding, State, Task, Unfinished
+from ipsecscope.peers.ikev2.window import MESSAGE_IDS, Answer, ReceiveWindow, SendWindow
 from ipsecscope.peers.peer import Input, Local, Machine, Path
 
 _ASKS_AGAIN = (NotifyType.COOKIE, NotifyType.REDIRECT)  # answers to IKE_SA_INIT that want another request
 MAX_TASKS = 64  # exchanges that wait for their turn
-MESSAGE_IDS = 2**32  # RFC 7296 section 2.2: an IKE SA must be rekeyed before its message ids run out
+RETRANSMIT = "retransmit "  # begins the name of the timer of a request, its message id follows
 
 
 class Owner(AssociationOwner, Protocol):
@@ -83,9 +84,8 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         self.chosen: Proposal | None = None
         self.protection: Protection | None = None
         self.sk_d: Secret = Secret(b"")
-        self.next_id = 0
-        self.expected_id = 0
-        self.outstanding: Outstanding | None = None
+        self.sent = SendWindow()
+        self.came = ReceiveWindow()
         self.tasks: deque[Task] = deque()
         self.unfinished: dict[bytes, Unfinished] = {}  # by the link that the other side names
         self.children: list[ChildSa] = []
@@ -93,10 +93,14 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         self.hashes: tuple[HashAlgorithm, ...] = ()
         self.sent_chunk = b""  # IntAuth part of the message sent last
         self.answered_task: Task | None = None  # whose response is being taken
-        self._answered: tuple[int, tuple[bytes, ...], str] | None = None
         self._is_silent = False
 
     # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> Outstanding | None:
+        """The request that waits longest for its response."""
+        return self.sent.oldest
 
     @property
     def local_spi(self) -> bytes:
@@ -131,41 +135,41 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         self, exchange_type: ExchangeType, bodies: Iterable[Body], now: Instant, task: Task | None = None
     ) -> bytes:
         """Send a request and wait for its response; returns the octets of an unprotected one."""
-        number = self.next_id + (self.config.faults.shift_message_id if task is not None else 0)
+        number = self.sent.next_id + (self.config.faults.shift_message_id if task is not None else 0)
         header = self._header(exchange_type, number, is_response=False)
         sealed, story = self._seal(header, bodies, self.machine.story if task is None else task.title)
         patience = self.config.patience
-        self.outstanding = Outstanding(header, sealed.datagrams, story, patience.retransmit_after, task)
+        self.sent.add(Outstanding(header, sealed.datagrams, story, patience.retransmit_after, task))
         self._announce(events.MessageSent, header, now)
         self._post(sealed.datagrams, story, self.path, header)
-        self.set_timer("retransmit", now + patience.retransmit_after)
+        self.set_timer(f"{RETRANSMIT}{header.message_id}", now + patience.retransmit_after)
         return sealed.datagrams[0]
 
     def answer(self, received: Received, bodies: Sequence[Body], now: Instant) -> bytes:
         """Send the response to a request and keep it for a repetition; returns the octets of an unprotected one."""
         header = self._header(received.exchange_type, received.header.message_id, is_response=True)
         sealed, story = self._seal(header, bodies, self.machine.story)
-        self._answered = (header.message_id, sealed.datagrams, story)
+        self.came.keep(header.message_id, Answer(sealed.datagrams, story))
         self._announce(events.MessageSent, header, now)
         self._post(sealed.datagrams, story, received.path, header)
         notifies = [body for body in bodies if isinstance(body, Notify)]
         self._conclude(header, refusal_of(received.exchange_type, notifies), now, initiated_by=self.other)
         return sealed.datagrams[0]
 
-    def repeat_answer(self, path: Path, now: Instant) -> bool:
-        """Send the last response again (RFC 7296 section 2.1); whether there was one."""
-        if self._answered is None:
+    def repeat_answer(self, number: int, path: Path, now: Instant) -> bool:
+        """Send a response again (RFC 7296 section 2.1); whether there was one."""
+        answer = self.came.answer_to(number)
+        if answer is None:
             return False
-        number, datagrams, story = self._answered
         if not self._is_silent:
-            exchange = story.partition(" ")[0]
+            exchange = answer.story.partition(" ")[0]
             self.say(events.MessageRetransmitted, now, exchange=exchange, message_id=number, sender=self.role)
-        self._post(datagrams, f"repeated, for its request came again: {story}", path, None)
+        self._post(answer.datagrams, f"repeated, for its request came again: {answer.story}", path, None)
         return True
 
-    def retransmit(self, now: Instant) -> bool:
-        """Send the outstanding request again; False when patience is at its end."""
-        waiting = self.outstanding
+    def retransmit(self, number: int, now: Instant) -> bool:
+        """Send a request that waits for its response again; False when patience is at its end."""
+        waiting = self.sent.get(number)
         if waiting is None:
             return True
         patience = self.config.patience
@@ -175,7 +179,7 @@ class IkeSa(Association[Owner, PeerConfig, State]):
         waiting.interval = round(waiting.interval * patience.factor)
         self._announce(events.MessageRetransmitted, waiting.header, now)
         self._post(waiting.datagrams, f"retransmission {waiting.tries} of {waiting.story}", self.path, waiting.header)
-        self.set_timer("retransmit", now + waiting.interval)
+        self.set_timer(f"{RETRANSMIT}{number}", now + waiting.interval)
         return True
 
     def _header(self, exchange_type: ExchangeType, message_id: int, *, is_response: bool) -> Header:
@@ -239,37 +243,18 @@ class IkeSa(Association[Owner, PeerConfig, State]):
 
     # -- receiving ----------------------------------------------------------------------------------------------
 
-    def is_repetition(self, header: Header) -> bool:
-        """Whether a request is the one that was answered last."""
-        return self._answered is not None and self._answered[0] == header.message_id
-
-    def is_awaited(self, header: Header) -> bool:
-        """Whether a response belongs to the outstanding request."""
-        waiting = self.outstanding
-        return waiting is not None and (waiting.header.message_id, waiting.header.exchange_type) == (
-            header.message_id,
-            header.exchange_type,
-        )
-
     def is_first_part(self, message: Message) -> bool:
         """Whether a datagram is whole or a first fragment: only such a one has its response repeated (RFC 7383 2.6.1)."""
         body = message.payloads[-1].body if message.payloads else None
         return not isinstance(body, EncryptedFragment) or body.fragment_number == 1
 
     def response_arrived(self, received: Received, now: Instant) -> Outstanding:
-        """Close the outstanding request."""
-        waiting = self.outstanding
-        assert waiting is not None
-        self.outstanding = None
-        self.clear_timer("retransmit")
-        self.next_id = (waiting.header.message_id + 1) % MESSAGE_IDS
+        """Close the request that was answered."""
+        waiting = self.sent.take(received.header.message_id)
+        self.clear_timer(f"{RETRANSMIT}{waiting.header.message_id}")
         refusal = refusal_of(received.exchange_type, received.all(Notify))
         self._conclude(received.header, refusal, now, initiated_by=self.role)
         return waiting
-
-    def request_arrived(self, received: Received) -> None:
-        """Advance the window (RFC 7296 section 2.3)."""
-        self.expected_id = (received.header.message_id + 1) % MESSAGE_IDS
 
     def _conclude(self, header: Header, refusal: str, now: Instant, *, initiated_by: Role) -> None:
         """Say how an exchange ended."""
@@ -290,7 +275,7 @@ class IkeSa(Association[Owner, PeerConfig, State]):
     # -- exchanges ----------------------------------------------------------------------------------------------
 
     def begin(self, task: Task, now: Instant) -> None:
-        """Queue an exchange and begin it as soon as no other is on its way (a window of one)."""
+        """Queue an exchange and begin it as soon as the window allows that."""
         if len(self.tasks) >= MAX_TASKS:
             self.count("exchanges dropped")
             return
@@ -300,19 +285,26 @@ class IkeSa(Association[Owner, PeerConfig, State]):
     def begin_next(self, now: Instant) -> None:
         """Begin the next exchange that still has something to ask for."""
         ready = (State.ESTABLISHED, State.REKEYED, State.DELETING)
-        while self.tasks and self.outstanding is None and self.state in ready:
+        while self.tasks and self.state in ready and self._may_begin(self.tasks[0]):
             task = self.tasks.popleft()
             bodies = task.begin(self, now)
             if bodies is not None:
                 self.request(task.exchange_type, bodies, now, task)
 
+    def _may_begin(self, task: Task) -> bool:
+        """Whether the other side can keep one more request, and nothing that is on its way forbids it."""
+        others = self.sent.tasks
+        alone = task.is_exclusive or any(each.is_exclusive for each in others)
+        return self.sent.oldest is None or (self.sent.has_room and not alone)
+
     # -- the end ------------------------------------------------------------------------------------------------
 
     def close(self, now: Instant, reason: str) -> None:
         """Forget everything."""
-        if self.outstanding is not None and self.outstanding.task is not None:
-            self.outstanding.task.give_up(self, now)
-        self.outstanding = None
+        waiting = self.sent.tasks
+        self.sent.clear()
+        for task in waiting:
+            task.give_up(self, now)
         self.tasks.clear()
         self.unfinished.clear()
         self.timers.clear()

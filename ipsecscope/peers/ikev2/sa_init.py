@@ -77,7 +77,7 @@ def send(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         *_announced(config, initiator=True),
         *_redirection(sa),
     ]
-    sa.next_id = 0
+    sa.sent.next_id = 0
     handshake.request = sa.request(ExchangeType.IKE_SA_INIT, bodies, now)
     return None
 
@@ -287,7 +287,7 @@ def _derive(sa: IkeSa, secret: Secret, now: Instant) -> bool:
     )
     sa.sk_d = keys.sk_d
     handshake.rounds = deque(additional_key_exchanges(sa.chosen))
-    sa.next_id = max(sa.next_id, 1) if sa.is_initiator else 0
+    sa.sent.next_id = 1 if sa.is_initiator else 0
     report_keys(sa, now, secret, handshake.method, ExchangeType.IKE_SA_INIT)
     return True
 

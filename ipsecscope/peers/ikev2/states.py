@@ -79,6 +79,7 @@ class Task(Protocol):
     """An exchange that we begin once the IKE SA is established."""
 
     exchange_type: ClassVar[ExchangeType]
+    is_exclusive: ClassVar[bool]  # whether nothing else may be on its way beside it
     title: str
 
     def begin(self, sa: IkeSa, now: Instant) -> tuple[Body, ...] | None:

@@ -47,7 +47,7 @@ def create(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     assert received is not None
     if rekey_ike.begins(received):
         return rekey_ike.answer(sa, received, now)
-    if isinstance(key_exchange.task_of(sa), rekey_ike.RekeyIke):  # RFC 7296 section 2.25.2
+    if any(isinstance(task, rekey_ike.RekeyIke) for task in key_exchange.tasks_of(sa)):  # RFC 7296 section 2.25.2
         return refuse_for_now(sa, received, now)
     return create_child.answer(sa, received, now)
 
