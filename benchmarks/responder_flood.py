@@ -1,6 +1,6 @@
 """A flood of malformed datagrams beside honest handshakes: how many of those complete, and what memory it costs.
 
-    python benchmarks/responder_flood.py [--rate 5000] [--seconds 60]
+    python benchmarks/responder_flood.py [--ike 2] [--rate 5000] [--seconds 60]
 
 A responder runs as a process of its own on loopback. Another process sends it datagrams from 64 addresses, a fifth of
 each kind: cut, mutated, oversized, with SPIs that nobody has, and IKE_SA_INIT requests that nobody goes on with. All the
@@ -39,6 +39,7 @@ STEP = 0.01  # seconds between two volleys
 WARM_UP = 10  # handshakes before memory is looked at: everything is imported by then
 
 GATEWAY = """
+version = {version}
 [local]
 port = 0
 nat_port = 0
@@ -50,6 +51,7 @@ networks = ["10.2.0.0/16"]
 psk = "correct horse battery staple"
 """
 CLIENT = """
+version = {version}
 [local]
 address = "{address}"
 port = 0
@@ -88,9 +90,9 @@ class Outcome(NamedTuple):
 # -- the flood -----------------------------------------------------------------------------------------------------
 
 
-def first_message() -> bytes:
-    """An honest IKE_SA_INIT request."""
-    unbound = parse_settings(CLIENT.format(address="127.0.0.1", port=500, nat_port=4500))
+def first_message(version: int) -> bytes:
+    """The honest first message of a handshake."""
+    unbound = parse_settings(CLIENT.format(version=version, address="127.0.0.1", port=500, nat_port=4500))
     settings = msgspec.structs.replace(unbound, port=500, nat_port=4500)
     live = LivePeer(settings, Entropy.seeded("flood"), Wish(), initiates=True)
     live.start(0)
@@ -113,7 +115,7 @@ def kinds(first: bytes, chance: random.Random) -> tuple[Callable[[], bytes], ...
         return first + bytes(chance.choice((100, 1500, 9000, 60_000)))
 
     def spoofed() -> bytes:
-        exchange = bytes((46, 0x20, chance.choice((34, 35, 36, 37, 5, 32)), chance.choice((0, 8, 32, 40))))
+        exchange = bytes((46, first[17], chance.choice((34, 35, 36, 37, 5, 32)), chance.choice((0, 8, 32, 40))))
         return chance.randbytes(16) + exchange + chance.randbytes(4) + (80).to_bytes(4, "big") + chance.randbytes(52)
 
     def half_open() -> bytes:
@@ -122,10 +124,10 @@ def kinds(first: bytes, chance: random.Random) -> tuple[Callable[[], bytes], ...
     return cut, mutated, oversized, spoofed, half_open
 
 
-def flood(port: int, nat_port: int, rate: int, seconds: float) -> int:
+def flood(version: int, port: int, nat_port: int, rate: int, seconds: float) -> int:
     """Send for so long; returns how many datagrams were sent."""
     chance = random.Random(1)
-    makers = kinds(first_message(), chance)
+    makers = kinds(first_message(version), chance)
     sockets = []
     for number in range(SOURCES):
         sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -154,9 +156,9 @@ def flood(port: int, nat_port: int, rate: int, seconds: float) -> int:
 # -- honest clients --------------------------------------------------------------------------------------------------
 
 
-def handshake(address: str, ports: tuple[int, int]) -> bool:
+def handshake(version: int, address: str, ports: tuple[int, int]) -> bool:
     """Establish, ping once, delete; whether the ping was answered."""
-    settings = parse_settings(CLIENT.format(address=address, port=ports[0], nat_port=ports[1]))
+    settings = parse_settings(CLIENT.format(version=version, address=address, port=ports[0], nat_port=ports[1]))
     wish = Wish(ping="10.1.0.1", count=1, interval=10 * MILLISECOND)
     clock = SystemClock()
     with UdpPorts(settings.address, 0, 0) as bound:
@@ -173,8 +175,9 @@ def handshake(address: str, ports: tuple[int, int]) -> bool:
 class Honest(threading.Thread):
     """One client after the other from one address, until told to stop."""
 
-    def __init__(self, address: str, ports: tuple[int, int], pause: float) -> None:
+    def __init__(self, version: int, address: str, ports: tuple[int, int], pause: float) -> None:
         super().__init__()
+        self.version = version
         self.address = address
         self.ports = ports
         self.pause = pause
@@ -187,7 +190,7 @@ class Honest(threading.Thread):
         while not self.enough.is_set():
             start = time.monotonic()
             self.begun += 1
-            self.completed += handshake(self.address, self.ports)
+            self.completed += handshake(self.version, self.address, self.ports)
             self.slowest = max(self.slowest, time.monotonic() - start)
             self.enough.wait(self.pause)
 
@@ -201,9 +204,9 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def responder(folder: Path) -> tuple[subprocess.Popen[str], tuple[int, int]]:
+def responder(version: int, folder: Path) -> tuple[subprocess.Popen[str], tuple[int, int]]:
     """A responder as a process, and its ports."""
-    (folder / "gateway.toml").write_text(GATEWAY)
+    (folder / "gateway.toml").write_text(GATEWAY.format(version=version))
     command = [sys.executable, "-m", "ipsecscope", "respond", str(folder / "gateway.toml")]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
@@ -216,12 +219,12 @@ def responder(folder: Path) -> tuple[subprocess.Popen[str], tuple[int, int]]:
         time.sleep(0.05)
 
 
-def measure(rate: int, seconds: float, clients: int = 2, pause: float = 0.2) -> Outcome:
+def measure(rate: int, seconds: float, *, version: int = 2, clients: int = 2, pause: float = 0.2) -> Outcome:
     """Flood a responder beside honest clients."""
     with tempfile.TemporaryDirectory() as name:
-        process, ports = responder(Path(name))
+        process, ports = responder(version, Path(name))
         try:
-            warm = [handshake("127.0.0.2", ports) for _ in range(WARM_UP)]
+            warm = [handshake(version, "127.0.0.2", ports) for _ in range(WARM_UP)]
             if not all(warm):
                 raise SystemExit("the handshakes fail without a flood")
             before = peak = resident(process.pid)
@@ -229,13 +232,13 @@ def measure(rate: int, seconds: float, clients: int = 2, pause: float = 0.2) -> 
                 sys.executable,
                 __file__,
                 "--flood",
-                *map(str, ports),
+                *map(str, (version, *ports)),
                 "--rate",
                 str(rate),
                 "--seconds",
                 str(seconds),
             ]
-            honest = [Honest(f"127.0.0.{number + 2}", ports, pause) for number in range(clients)]
+            honest = [Honest(version, f"127.0.0.{number + 2}", ports, pause) for number in range(clients)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
                 for each in honest:
                     each.start()
@@ -268,15 +271,16 @@ def measure(rate: int, seconds: float, clients: int = 2, pause: float = 0.2) -> 
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ike", type=int, choices=(1, 2), default=2, help="version")
     parser.add_argument("--rate", type=int, default=5000, help="datagrams a second")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--log", action="store_true", help="print the log of the responder")
-    parser.add_argument("--flood", nargs=2, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--flood", nargs=3, type=int, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.flood:
         print(flood(*wanted.flood, wanted.rate, wanted.seconds))
         return 0
-    found = measure(wanted.rate, wanted.seconds)
+    found = measure(wanted.rate, wanted.seconds, version=wanted.ike)
     growth = found.memory_peak - found.memory_before
     print(f"malformed datagrams sent  {found.sent:>10,}  ({found.sent / wanted.seconds:,.0f} a second)")
     print(f"honest handshakes begun   {found.begun:>10,}")

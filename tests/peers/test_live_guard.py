@@ -159,6 +159,28 @@ def test_half_open_sas_are_capped_for_each_source(version: int) -> None:
     assert answers(live, opening(version, seed=9), way("192.0.2.9"))
 
 
+@pytest.mark.parametrize(
+    ("mode", "answered"), [("main", [True] * 5), ("aggressive", [True, True, False, False, False])]
+)
+def test_ikev1_main_mode_displaces_the_oldest_that_never_came_back(mode: str, answered: list[bool]) -> None:
+    more = f'[ike]\nmode = "{mode}"\n[limits]\nhalf_open = 2\n'
+    live = peer(1, more=more)
+    firsts = [opening(1, seed=seed, more=more) for seed in range(5)]
+    assert [bool(answers(live, each, way(f"198.51.100.{at}"))) for at, each in enumerate(firsts)] == answered
+    displaced = 3 if mode == "main" else 0
+    assert live.counts["half-open SAs displaced by newer ones"] == displaced
+
+
+def test_ikev1_displacement_hits_the_address_that_has_most() -> None:
+    live = peer(1, more="[limits]\nhalf_open = 4\n")
+    honest = opening(1, seed=99)
+    assert answers(live, honest, way("192.0.2.9"))
+    for seed in range(9):
+        answers(live, opening(1, seed=seed), way(f"198.51.100.{seed % 2}"))
+    assert answers(live, honest, way("192.0.2.9"))  # it came again, and its SA is still there
+    assert live.counts["messages that came again"] == 1
+
+
 @pytest.fixture(scope="module", params=[1, 2])
 def hostile_pair(request: pytest.FixtureRequest) -> tuple[LivePeer, bytes]:
     return peer(request.param), opening(request.param)

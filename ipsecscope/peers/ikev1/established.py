@@ -28,6 +28,7 @@ def authenticated(sa: IsakmpSa, talk: Talk, received: Received | None, now: Inst
     """Phase 1 is done: tell it, start the clocks, see what comes next."""
     del received
     sa.completed(talk, now)
+    sa.owner.proven(sa)
     sa.clear_timer("half-open")
     sa.last_heard = now
     facts = {"local_id": str(sa.config.identity), "remote_id": str(sa.remote_id)}

@@ -195,6 +195,9 @@ class Ikev1Peer(Register):
         if header is None or header.major_version != 1 or len(data) > MAX_DATAGRAM:
             self._count("datagrams that are no IKEv1")
             return
+        if header.length != len(data):  # RFC 2408 section 5.2: UNEQUAL-PAYLOAD-LENGTHS
+            self._count("messages of another length than they say")
+            return
         sa = self.find(header, path)
         if sa is None and not self._may_begin(header):
             return
@@ -241,14 +244,15 @@ class Ikev1Peer(Register):
         if refusal is not None:
             self._refuse(received, refusal, now)
             return
-        if not self.has_room(path):
+        is_main_mode = kind == ExchangeType.IDENTITY_PROTECTION
+        if not self.make_room(path, now, displaces=is_main_mode):  # aggressive mode costs us a key exchange at once
             self._count("first messages beyond the limits")
             return
         sa = self._new_sa("responder", header.spi_i, self.entropy.ike_spi(), path)
         self.register_request(sa)
         self.register(sa)
         sa.remember(data, sa.phase_1)
-        sa.take(MAIN_SA if kind == ExchangeType.IDENTITY_PROTECTION else AGGRESSIVE_SA, received, now)
+        sa.take(MAIN_SA if is_main_mode else AGGRESSIVE_SA, received, now)
 
     def _refuse(self, received: Received, kind: NotifyType, now: Instant) -> None:
         """Refuse a first message without keeping anything: one answer, smaller than the question."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ipsecscope.dissect.header import Header
 from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.peers.alarms import Alarms
@@ -9,6 +11,7 @@ from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev1.config import Ikev1Config
 from ipsecscope.peers.ikev1.messages import NO_COOKIE
 from ipsecscope.peers.ikev1.sa import IsakmpSa
+from ipsecscope.peers.ikev1.states import PhaseOne
 from ipsecscope.peers.peer import Path
 
 
@@ -20,6 +23,7 @@ class Register:
         self.sas: list[IsakmpSa] = []
         self._by_cookies: dict[tuple[bytes, bytes], IsakmpSa] = {}
         self._by_request: dict[tuple[bytes, Endpoint], IsakmpSa] = {}  # responder: first messages that come again
+        self._strangers: dict[IsakmpSa, str] = {}  # responder: half-open SAs and the addresses that began them
         self._alarms: Alarms[IsakmpSa] = Alarms()
         self._given_out: dict[str, IsakmpSa] = {}
 
@@ -35,6 +39,7 @@ class Register:
         for key in ((sa.cookie_i, NO_COOKIE), sa.cookies):
             if self._by_cookies.get(key) is sa:
                 del self._by_cookies[key]
+        self.proven(sa)
         for request in [request for request, found in self._by_request.items() if found is sa]:
             del self._by_request[request]
         for address in [address for address, holder in self._given_out.items() if holder is sa]:
@@ -69,13 +74,37 @@ class Register:
                 found = half
         return found
 
-    def has_room(self, path: Path) -> bool:
-        """Whether another half-open SA may be kept."""
-        limits = self.config.limits
-        half_open = [sa for sa in self.sas if not sa.is_authenticated]
-        from_there = sum(1 for sa in half_open if sa.path.remote.address == path.remote.address)
-        within = len(half_open) < limits.half_open and from_there < limits.half_open_per_source
-        return within and len(self.sas) < limits.ike_sas
+    def make_room(self, path: Path, now: Instant, *, displaces: bool) -> bool:
+        """Whether another half-open SA may be kept.
+
+        Where there are too many of them, one that ``displaces`` takes the place of one whose initiator has not shown
+        that it receives at its address: the oldest one of the address that has most of these. IKEv1 has no cookie that
+        would keep a flood from taking all places.
+        """
+        limits, address = self.config.limits, path.remote.address
+        held = Counter(self._strangers.values())
+        if held[address] >= limits.half_open_per_source or len(self.sas) >= limits.ike_sas:
+            return False
+        if len(self._strangers) < limits.half_open:
+            return True
+        doomed = self._unproven(held) if displaces else None
+        if doomed is None:
+            return False
+        doomed.count("half-open SAs displaced by newer ones")
+        doomed.close(now, "displaced by a newer half-open SA")
+        return True
+
+    def _unproven(self, held: Counter[str]) -> IsakmpSa | None:
+        """The oldest SA whose first answer got no answer, of the address that has most half-open ones."""
+        for address, _ in held.most_common():
+            for sa, source in self._strangers.items():
+                if source == address and sa.state is PhaseOne.SA_ANSWERED:
+                    return sa
+        return None
+
+    def proven(self, sa: IsakmpSa) -> None:
+        """The SA is half-open no longer."""
+        self._strangers.pop(sa, None)
 
     def hand_over_addresses(self, old: IsakmpSa, sa: IsakmpSa) -> None:
         """What the old SA's client had, the new SA's client has."""
@@ -85,8 +114,9 @@ class Register:
                 sa.virtual_ip = address
 
     def register_request(self, sa: IsakmpSa) -> None:
-        """Recognise the first message of this SA when it comes again without our cookie."""
+        """Recognise the first message of this half-open SA when it comes again without our cookie."""
         self._by_request[sa.cookie_i, sa.path.remote] = sa
+        self._strangers[sa] = sa.path.remote.address
 
     # -- alarms -------------------------------------------------------------------------------------------------
 

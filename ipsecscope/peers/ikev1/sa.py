@@ -48,6 +48,10 @@ class Owner(AssociationOwner, Protocol):
         """Do not find it any more."""
         ...
 
+    def proven(self, sa: IsakmpSa) -> None:
+        """The SA is half-open no longer."""
+        ...
+
     def assign_address(self, sa: IsakmpSa) -> str:
         """An address of the pool; empty when there is none left."""
         ...
