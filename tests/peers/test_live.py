@@ -260,7 +260,8 @@ def test_pings_go_on_through_rekeyings(version: int, by_gateway: bool) -> None:
     assert ping is not None
     assert len(ping.replies) > 2
     missing = set(range(1, max(ping.replies))) - set(ping.replies)
-    assert len(missing) <= 2  # one that is under way when its Child SA is deleted is lost, here or there
+    late = sum(each.live.counts["ESP of unknown SPIs"] for each in (client, gateway))
+    assert len(missing) <= late  # what is under way while its Child SA is deleted is lost, and nothing else
 
 
 @pytest.mark.parametrize("version", [1, 2])
