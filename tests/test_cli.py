@@ -521,6 +521,7 @@ def found(*arguments: str) -> list[tuple[str, str]]:
 def test_select_and_ignore_take_codes_groups_and_slugs_in_any_case() -> None:
     assert {code for code, _ in found("--select", "auth")} == {"AUTH-002"}
     assert {code for code, _ in found("--select", "V2-AUTH-FAILED", "--select", "SEC-008")} == {"AUTH-002"}
+    assert found("--select", "V2-AUTH-FAILED, SEC-008") == found("--select", "V2-AUTH-FAILED", "--select", "SEC-008")
     assert "AUTH-002" not in {code for code, _ in found("--ignore", "auth-002")}
     assert found("--select", "AUTH", "--ignore", "AUTH-002") == []
 

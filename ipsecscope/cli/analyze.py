@@ -57,7 +57,10 @@ def analyze(
         Level | None, typer.Option("--fail-on", help="Exit with 1 when a finding is at least this severe.")
     ] = None,
     select: Annotated[
-        list[str] | None, typer.Option("--select", help="Only these findings: codes, groups or slugs.", metavar="CODE")
+        list[str] | None,
+        typer.Option(
+            "--select", help="Only these findings: codes, groups or slugs, with commas between them.", metavar="CODE"
+        ),
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="Not these findings.", metavar="CODE")] = None,
     profile: Annotated[
@@ -111,10 +114,11 @@ def _chosen(
         ("--profile", profile, list(PROFILES)),
     ):
         by_name = {each.lower(): each for each in known}
-        for name in names or ():
+        given = [name.strip() for each in names or () for name in each.split(",") if name.strip()]
+        for name in given:
             if name.lower() not in by_name:
                 fail(f"{option} {name}: no such name{near(name, known)}")
-        found.append([by_name[name.lower()] for name in names or ()])
+        found.append([by_name[name.lower()] for name in given])
     return found[0], found[1], found[2]
 
 

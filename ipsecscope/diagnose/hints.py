@@ -141,6 +141,12 @@ def esp_config(records: Iterable[MessageRecord], side: str = "") -> dict[str, st
     return found
 
 
+def suite_config(suite: Suite, protocol: str) -> dict[str, str]:
+    """Lines for the suite of a Child SA in every dialect that has words for it."""
+    lines = {dialect: esp_line(suite, dialect, protocol) for dialect in _DIALECTS}
+    return {dialect: line for dialect, line in lines.items() if line is not None}
+
+
 def esp_line(suite: Suite, dialect: Dialect, protocol: str = "ESP") -> str | None:
     """One line of configuration for the suite of a Child SA; None when the dialect lacks a word for a part of it."""
     names = [(suite.encr, suite.key_length), (suite.integ, None)]

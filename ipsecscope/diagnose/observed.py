@@ -23,7 +23,7 @@ from ipsecscope.timeline.contents import bodies, ikev1_suite
 from ipsecscope.timeline.sas import ChildSa, IkeSa, MessageRecord, Suite
 
 PQ = ("ML_KEM_1024", "ML_KEM_768", "ML_KEM_512")  # the strongest first
-_KEY_ASPECTS: dict[str, Aspect] = {"RSA": "RSA key", "EllipticCurve": "elliptic curve key"}
+_KEY_ASPECTS: dict[str, Aspect] = {"RSA": "RSA key", "EC": "elliptic curve key"}
 _OFFERED: dict[int, Aspect] = {
     int(TransformType.ENCR): "IKE encryption",
     int(TransformType.PRF): "IKE PRF",
@@ -226,7 +226,7 @@ def _child_suite(protocol: str, suite: Suite) -> Iterable[Observation]:
         yield Observation("ESP encryption", suite.encr, suite.key_length)
         if suite.integ is not None:
             yield Observation("ESP integrity", suite.integ)
-        elif not _is_aead(suite.encr):
+        elif not is_aead(suite.encr):
             yield Observation("ESP integrity", NO_INTEGRITY)
     elif protocol == "AH" and suite.integ is not None:
         yield Observation("AH integrity", suite.integ)
@@ -236,7 +236,7 @@ def _child_suite(protocol: str, suite: Suite) -> Iterable[Observation]:
         yield Observation("Child SA lifetime", "negotiated", suite.lifetime_s)
 
 
-def _is_aead(name: str) -> bool:
+def is_aead(name: str) -> bool:
     """Whether a cipher brings its own integrity; one that nobody knows is given the benefit of the doubt."""
     try:
         return encryption_by_name(name)[0].is_aead

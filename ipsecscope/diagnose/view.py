@@ -140,18 +140,24 @@ class View:
         binding = self.analysis.bindings.get(flow.id)
         return None if binding is None else self.sas.get(binding.ike_sa)
 
+    @cached_property
+    def _child_by_flow(self) -> dict[str, ChildSa]:
+        return {name: child for sa in self.analysis.ike_sas for child in sa.child_sas for name in child.flows}
+
+    def child_of(self, flow: Flow) -> ChildSa | None:
+        """The Child SA that a flow belongs to."""
+        return self._child_by_flow.get(flow.id)
+
     def flows_of(self, sa: IkeSa) -> list[Flow]:
         """The flows bound to an IKE SA."""
         return [self.flows[name] for child in sa.child_sas for name in child.flows if name in self.flows]
 
     def opposite(self, flow: Flow) -> Flow | None:
         """The flow in the other direction: of the same Child SA, or the one that overlaps it longest."""
-        binding = self.analysis.bindings.get(flow.id)
-        sa = None if binding is None else self.sas.get(binding.ike_sa)
-        for child in () if sa is None else sa.child_sas:
-            if flow.id in child.flows:
-                back = [self.flows[name] for name in child.flows if name in self.flows and name != flow.id]
-                return next((each for each in back if each.src == flow.dst or each.dst == flow.src), None)
+        child = self.child_of(flow)
+        if child is not None:
+            back = [self.flows[name] for name in child.flows if name in self.flows and name != flow.id]
+            return next((each for each in back if each.src == flow.dst or each.dst == flow.src), None)
         around = self.flows_between.get(frozenset({flow.src, flow.dst}), [])[:MAX_COMPARED]
         back = [each for each in around if each.src == flow.dst and each.protocol == flow.protocol]
         shared = {e.id: min(e.last_ns, flow.last_ns) - max(e.first_ns, flow.first_ns) for e in back}

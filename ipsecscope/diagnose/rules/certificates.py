@@ -10,6 +10,7 @@ from ipsecscope.diagnose.rule import (
     CERTAIN,
     CRITICAL,
     HIGH,
+    INFO,
     LIKELY,
     MEDIUM,
     POSSIBLE,
@@ -20,7 +21,7 @@ from ipsecscope.diagnose.view import (
     View,
     records_of,
 )
-from ipsecscope.diagnose.words import NANOSECONDS, frames, who
+from ipsecscope.diagnose.words import NANOSECONDS, frames, listed, who
 from ipsecscope.dissect import ikev1, ikev2
 from ipsecscope.dissect.certificates import CertificateFacts, describe_certificate
 from ipsecscope.dissect.registry.ikev2 import CertificateEncoding
@@ -28,6 +29,9 @@ from ipsecscope.timeline.contents import bodies
 from ipsecscope.timeline.sas import IkeSa, MessageRecord
 
 CLOCK_SET_NS = 946_684_800 * NANOSECONDS  # the year 2000: a capture clock before it was never set
+_LEAST_BITS = {"RSA": 2048, "EC": 250}  # of key types; P-224 and smaller are too small
+_KEY_WORDS = {"EC": "elliptic curve"}
+MOST_YEARS, YEAR_DAYS = 3, 365.25
 _NAMED_IDS = frozenset({"ID_FQDN", "ID_RFC822_ADDR", "ID_USER_FQDN", "ID_IPV4_ADDR", "ID_IPV6_ADDR"})
 
 
@@ -144,33 +148,47 @@ def cert_identity_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     "certificate-weakness",
     MEDIUM,
     title="A weak certificate",
-    means="The certificate's key or signature is below today's minimum.",
-    detect="RSA below 2048 bits, or a signature with SHA-1 or MD5, in a readable certificate.",
+    means="The certificate's key or signature is below today's minimum, or it is valid for longer than its key should be.",
+    detect="In a readable certificate: RSA below 2048 bits, an elliptic curve below 250 bits, a signature with SHA-1 or "
+    "MD5; and, as a note, an end entity that is valid for more than three years.",
     look_alikes={"AUTH-006": "the certificate is expired, whatever its strength"},
-    causes=("an old CA",),
+    causes=("an old CA", "a certificate made for a test, valid for ten years"),
     confirm="openssl x509 -text on the certificate.",
-    fix="Renew with RSA 3072 or ECDSA P-256 and SHA-256.",
+    fix="Renew with RSA 3072 or ECDSA P-256 and SHA-256, for a year or two.",
     swanctl="pki --gen --type ecdsa --size 256",
     ios="crypto key generate ec keysize 384",
     libreswan="leftcert=NEW, after certutil or pk12util",
-    rfc=("RFC 8247 3",),
+    rfc=("RFC 8247 3", "NIST SP 800-131Ar2 3"),
 )
 def certificate_weakness(sa: IkeSa) -> Iterator[Found]:
-    """Small keys and old hashes."""
+    """Small keys and old hashes, and long lives."""
     said = set()
     for record, facts in certificates(sa):
-        algorithm = facts.signature_algorithm.upper().replace("-", "")
-        small = facts.key_type.upper().startswith("RSA") and (facts.key_size or 4096) < 2048
-        old = "SHA1" in algorithm or "MD5" in algorithm
-        if facts.fingerprint in said or not (small or old):
+        faults, years = list(_faults(facts)), _years(facts)
+        if facts.fingerprint in said or not (faults or years > MOST_YEARS):
             continue
         said.add(facts.fingerprint)
+        if years > MOST_YEARS:
+            faults.append(f"is valid for {years:.0f} years")
         yield Found(
             confidence=CERTAIN,
-            summary=f"The certificate '{facts.subject}' of {who(sa, record.sender)} ({frames([record])}) has a "
-            f"{facts.key_type} key of {facts.key_size} bits and a {facts.signature_algorithm} signature.",
+            severity=MEDIUM if len(faults) > (years > MOST_YEARS) else INFO,
+            summary=f"The certificate '{facts.subject}' of {who(sa, record.sender)} ({frames([record])}) {listed(faults)}.",
             evidence=evidence.payloads(record, ikev1.Certificate, ikev2.Certificate)[:1],
         )
+
+
+def _faults(facts: CertificateFacts) -> Iterator[str]:
+    if facts.key_size is not None and facts.key_size < _LEAST_BITS.get(facts.key_type, 0):
+        yield f"has a {facts.key_size}-bit {_KEY_WORDS.get(facts.key_type, facts.key_type)} key"
+    algorithm = facts.signature_algorithm.upper().replace("-", "")
+    if "SHA1" in algorithm or "MD5" in algorithm:
+        yield f"is signed with {facts.signature_algorithm}"
+
+
+def _years(facts: CertificateFacts) -> float:
+    begin, end = _epoch_ns(facts.not_before), _epoch_ns(facts.not_after)
+    return 0 if begin is None or end is None else (end - begin) / (YEAR_DAYS * 86_400 * NANOSECONDS)
 
 
 @rule(

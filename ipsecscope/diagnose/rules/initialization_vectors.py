@@ -23,14 +23,13 @@ AES_BLOCK = 16
 
 def _cipher(flow: Flow, view: View) -> EncryptionRow | None:
     """The cipher of a flow where its negotiation was read."""
-    sa = view.sa_of(flow)
-    for child in () if sa is None else sa.child_sas:
-        if flow.id in child.flows and child.suite is not None and child.suite.encr is not None:
-            try:
-                return encryption_by_name(child.suite.encr)[0]
-            except UnknownAlgorithmError:
-                return None
-    return None
+    child = view.child_of(flow)
+    if child is None or child.suite is None or child.suite.encr is None:
+        return None
+    try:
+        return encryption_by_name(child.suite.encr)[0]
+    except UnknownAlgorithmError:
+        return None
 
 
 @rule(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from ipsecscope.diagnose import evidence
-from ipsecscope.diagnose.observed import choice_of, has_ml_kem, has_ppk, offered_facts, sa_places
+from ipsecscope.diagnose.hints import suite_config
+from ipsecscope.diagnose.observed import PQ, choice_of, has_ml_kem, has_ppk, offered_facts, sa_places
 from ipsecscope.diagnose.profile import Aspect
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, LOW, MEDIUM, Found, Severity, rule
 from ipsecscope.diagnose.view import View
@@ -22,20 +25,18 @@ from ipsecscope.dissect.registry.ikev2 import (
     KeyExchangeMethod,
     PseudorandomFunction,
 )
-from ipsecscope.timeline.sas import ChildSa, IkeSa, Suite
+from ipsecscope.timeline.sas import IkeSa, Suite
 
 # RFC 8247 section 1.1 and RFC 8221 section 1: what the words of a status demand.
 _GRAVE = frozenset({"MUST NOT", "DEPRECATED"})
 _WEAK = frozenset({"SHOULD NOT", "MUST-", "MAY"})
+_SOUND_HASH = IntegrityAlgorithm.AUTH_HMAC_SHA2_256_128.name
 _TABLES: dict[Aspect, type[CodePoint]] = {
     "IKE encryption": EncryptionAlgorithm,
     "IKE PRF": PseudorandomFunction,
     "IKE integrity": IntegrityAlgorithm,
     "IKE key exchange": KeyExchangeMethod,
 }
-GIB = 1 << 30
-SWEET32_WARN, SWEET32_LIMIT = GIB, 32 * GIB
-BLOCK_64 = frozenset({"ENCR_3DES", "ENCR_DES", "ENCR_BLOWFISH", "ENCR_IDEA", "ENCR_CAST", "ENCR_RC5"})
 
 
 def code_point(table: type[CodePoint], name: str | None) -> CodePoint | None:
@@ -48,11 +49,11 @@ def weakness(value: CodePoint | None, *, esp: bool = False) -> Severity | None:
     if value is None:
         return None
     status = ESP_AH_STATUS.get(type(value), {}).get(int(value), value.status) if esp else value.status
-    if value == KeyExchangeMethod.MODP_1024:
+    if value is KeyExchangeMethod.MODP_1024:  # by identity: other tables have the same numbers
         return HIGH  # RFC 8247 2.4: within reach of state-level attackers
     if status in _GRAVE:
         return HIGH
-    if status == "MAY" and value != EncryptionAlgorithm.ENCR_3DES:
+    if status == "MAY" and value is not EncryptionAlgorithm.ENCR_3DES:
         return None
     return MEDIUM if status in _WEAK else None
 
@@ -142,7 +143,7 @@ def weak_cipher_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
     MEDIUM,
     title="A weak hash or integrity algorithm was chosen",
     means="MD5 and SHA-1 are no longer recommended.",
-    detect="The status of the chosen PRF and integrity algorithm in RFC 8247.",
+    detect="The status of the chosen PRF and integrity algorithm in RFC 8247 (IKE) and RFC 8221 (ESP and AH).",
     look_alikes={"SEC-006": "offered only"},
     causes=("an old peer",),
     confirm="Nothing to confirm: the choice stands in the clear.",
@@ -150,10 +151,29 @@ def weak_cipher_chosen(sa: IkeSa, view: View) -> Iterator[Found]:
     swanctl="connections.NAME.proposals = aes256-sha256-ecp256",
     ios="integrity sha384",
     libreswan="ike=aes256-sha2_256-dh14",
-    rfc=("RFC 8247 2.2", "RFC 8247 2.3"),
+    rfc=("RFC 8247 2.2", "RFC 8247 2.3", "RFC 8221 6"),
 )
-def weak_integrity(sa: IkeSa) -> Iterator[Found]:
-    """MD5 or SHA-1."""
+def weak_integrity(sa: IkeSa, view: View) -> Iterator[Found]:
+    """MD5 or SHA-1, in IKE or in a Child SA that was read."""
+    yield from _weak_hashes(sa)
+    for child in sa.child_sas:
+        if child.suite is None:
+            continue
+        name = child.suite.integ
+        grade = weakness(code_point(IntegrityAlgorithm, name), esp=True)
+        flows = [view.flows[each] for each in child.flows if each in view.flows]
+        if grade is not None and flows:
+            yield Found(
+                confidence=CERTAIN,
+                severity=grade,
+                summary=f"The packets of the tunnel {child.id} are protected with {name} ({frames([flow.first_frame for flow in flows])}).",
+                evidence=tuple(each for flow in flows[:2] for each in evidence.flow(flow)),
+                subject=child.id,
+                config=suite_config(msgspec.structs.replace(child.suite, integ=_SOUND_HASH), child.protocol),
+            )
+
+
+def _weak_hashes(sa: IkeSa) -> Iterator[Found]:
     record = choice_of(sa)
     if sa.suite is None or record is None:
         return
@@ -229,70 +249,11 @@ def pq_unsafe(sa: IkeSa) -> Iterator[Found]:
         return
     if has_ml_kem(sa.suite) or has_ppk(sa):
         return
+    offered = list(dict.fromkeys(fact.value for fact in offered_facts(sa) if fact.value in PQ))
+    refused = f"; {listed(offered)} was offered and not chosen" if offered else ""
     yield Found(
         confidence=CERTAIN,
         summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} exchange keys with {listed(list(sa.suite.ke)) or 'no known method'} only "
-        f"({frames([record])}): recorded traffic is not safe from future quantum computers.",
+        f"({frames([record])}): recorded traffic is not safe from future quantum computers{refused}.",
         evidence=sa_places(record),
     )
-
-
-@rule(
-    "SEC-010",
-    "esp-null-or-no-integrity",
-    HIGH,
-    title="ESP without encryption or without integrity",
-    means="The packets are readable, or can be changed on the way without notice.",
-    detect="The negotiated transforms of a Child SA that was read.",
-    look_alikes={"SEC-015": "AH"},
-    causes=("a test profile left in place", "a policy that wants authentication only"),
-    confirm="The packets themselves: their contents are readable.",
-    fix="Use AES-GCM.",
-    swanctl="children.NAME.esp_proposals = aes256gcm16",
-    ios="esp-gcm 256",
-    libreswan="esp=aes_gcm256",
-    rfc=("RFC 8221 4", "RFC 2410"),
-)
-def esp_null(child: ChildSa, view: View) -> Iterator[Found]:
-    """NULL, GMAC, or no integrity."""
-    suite = child.suite
-    flows = [view.flows[name] for name in child.flows if name in view.flows]
-    if suite is None or child.protocol != "ESP" or suite.encr is None or not flows:
-        return
-    if suite.encr in {"ENCR_NULL", "ENCR_NULL_AUTH_AES_GMAC"}:
-        yield Found(
-            confidence=CERTAIN,
-            summary=f"The tunnel {child.id} does not encrypt ({suite.encr}, {frames([flow.first_frame for flow in flows])}).",
-            evidence=tuple(each for flow in flows[:2] for each in evidence.flow(flow)),
-        )
-
-
-@rule(
-    "SEC-011",
-    "sweet32-volume",
-    HIGH,
-    title="Too much data under one key of a 64-bit block cipher",
-    means="With so many blocks, collisions give parts of the contents away (Sweet32).",
-    detect="The volume of an SA whose cipher has 64-bit blocks.",
-    look_alikes={"SEC-004": "the cipher itself, whatever the volume"},
-    causes=("a long lifetime",),
-    confirm="The receiver's byte counter of this SA.",
-    fix="Use AES; renew keys by volume.",
-    swanctl="children.NAME.rekey_bytes = 1000000000",
-    ios="crypto ipsec security-association lifetime kilobytes 1000000",
-    libreswan="ipsec-max-bytes=1G",
-    rfc=("CVE-2016-2183",),
-)
-def sweet32(child: ChildSa, view: View) -> Iterator[Found]:
-    """Volume of 64-bit blocks."""
-    if child.suite is None or child.suite.encr not in BLOCK_64:
-        return
-    for name in child.flows:
-        flow = view.flows.get(name)
-        if flow is not None and flow.octets > SWEET32_WARN:
-            yield Found(
-                confidence=CERTAIN,
-                severity=HIGH if flow.octets > SWEET32_LIMIT else MEDIUM,
-                summary=f"SPI {flow.spi:08x} carried {flow.octets / GIB:.1f} GiB under one {child.suite.encr} key.",
-                evidence=evidence.flow(flow),
-            )
