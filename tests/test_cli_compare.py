@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import ROOT, SHARED
 from test_cli import run, spawn
+
+from ipsecscope.decrypt.keylogs.exporters.ipsecscope_log import ipsecscope_log
+from ipsecscope.peers.elements import Delay
+from ipsecscope.peers.network import Tap
+from ipsecscope.peers.scenario import play
+from ipsecscope.peers.scenarios import BY_NAME
 
 NAT = "captures/ikev2-nat.pcapng"
 LAB = SHARED / "captures" / "lab"
@@ -39,14 +46,17 @@ def test_loss_is_a_finding_for_fail_on(shared: object) -> None:
     assert run("compare", NAT, "--fail-on", "low").returncode == 0
 
 
-def test_keys_are_used(shared: object) -> None:
-    del shared
-    folder = LAB / "fail-pfs-mismatch-rekey"
-    pair = lab("fail-pfs-mismatch-rekey", "capture", "capture")
-    without = json.loads(run("compare", *pair, "--format", "json").stdout)
-    found = json.loads(run("compare", *pair, "--keys", str(folder / "initiator.log"), "--format", "json").stdout)
-    assert [each["confidence"] for each in without["findings"] if each["code"] == "PH2-007"] == ["likely"]
-    assert [each["confidence"] for each in found["findings"] if each["code"] == "PH2-007"] == ["certain"]
+def test_keys_are_used(tmp_path: Path) -> None:
+    both_ends = msgspec.structs.replace(
+        BY_NAME["ikev2-pfs-mismatch"], network=lambda _: (Tap("near"), Delay(), Tap("far"))
+    )
+    generated = play(both_ends)
+    capture, keys = tmp_path / "both.pcapng", tmp_path / "both.keys"
+    capture.write_bytes(generated.pcapng)
+    keys.write_text(ipsecscope_log(generated.keys))
+    for more, expected in (((), "likely"), (("--keys", str(keys)), "certain")):
+        found = json.loads(run("compare", str(capture), *more, "--format", "json").stdout)
+        assert [each["confidence"] for each in found["findings"] if each["code"] == "PH2-007"] == [expected]
 
 
 def test_proof_of_recording_may_be_given(shared: object) -> None:

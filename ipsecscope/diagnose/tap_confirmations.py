@@ -25,7 +25,9 @@ Check = Callable[[Scene, int, Finding], Iterable[Proof]]
 
 @proof
 def confirmed(scene: Scene) -> Iterator[Proof]:
-    """What one capture says and the other one bears out, once for each code and what it is about."""
+    """What one capture says and the other one, elsewhere, bears out, once for each code and what it is about."""
+    if not scene.is_apart:
+        return
     for side in (0, 1):
         for finding in scene.findings[side]:
             check = CHECKS.get(finding.code)

@@ -26,6 +26,7 @@ Letter = Literal["A", "B"]
 LETTERS: tuple[Letter, Letter] = ("A", "B")
 WAYS = (1, -1)
 SURE = 3  # packets of which all must fare alike before that is certain (catalogue, NET-001)
+APART_NS = 100_000  # from one tap to the other, from which on they are not the same place
 MAX_PLACES = 6  # frames named for one thing
 
 Numbers = npt.NDArray[np.int64]
@@ -141,6 +142,22 @@ class Scene(TwoCaptures):
             start, stop = np.searchsorted(frames, (frame, frame + 1))
             found += [row for row in order[start:stop].tolist() if int(self.tap(side).file[row]) == file]
         return np.array(sorted(found), np.int64)
+
+    @cached_property
+    def is_apart(self) -> bool:
+        """Whether something lies between the taps: addresses or TTLs change there, packets end or begin, or it takes time.
+
+        Two captures of one place agree in everything, and then say no more than one of them.
+        """
+        comparison = self.comparison
+        rows_a, rows_b = comparison.pairs
+        changed = (self.tap(0).ttl[rows_a] != self.tap(1).ttl[rows_b]) | (
+            self.tap(0).sport[rows_a] != self.tap(1).sport[rows_b]
+        )
+        between = (State.LOST, State.INCOMPLETE, State.DUPLICATED, State.REPLAYED, State.INJECTED)
+        ended = any(np.isin(comparison.states(side), between).any() for side in (0, 1))
+        uncertainty = comparison.clock.uncertainty_ns
+        return bool(changed.any()) or ended or (uncertainty is not None and uncertainty >= APART_NS)
 
     def passes(self, way: int, *kinds: Traffic) -> bool:
         """Whether something of these kinds arrives this way."""
