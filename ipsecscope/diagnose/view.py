@@ -248,7 +248,10 @@ class View:
             found = _read_answer(last, len(auths))
             following = next_after(sa, last)
             given_up = (
-                found.kind == "eap-open" and len(auths) > 1 and following is not None and self.closes(sa, following)
+                found.kind == "eap-open"
+                and (len(auths) > 1 or not sa.handshake_seen)
+                and following is not None
+                and self.closes(sa, following)
             )
             return msgspec.structs.replace(found, kind="eap-refused") if given_up else found
         inner = self.inner(sa, last.response)

@@ -75,7 +75,8 @@ class MessageRecord(msgspec.Struct, frozen=True):
     @property
     def is_encrypted(self) -> bool:
         """Whether it is an encrypted message, or the last vendor fragment of one."""
-        return self.encrypted or bool(self.assembled is not None and self.assembled.ciphertext)
+        whole = self.assembled is not None and bool(self.assembled.ciphertext)
+        return self.encrypted or whole or self.opening is not None
 
     @property
     def payloads(self) -> tuple[Payload, ...]:

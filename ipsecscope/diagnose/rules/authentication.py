@@ -340,7 +340,9 @@ def hang_up_behind_answer(sa: IkeSa, view: View) -> tuple[Exchange, Exchange] | 
     """IKEv2: a full answer to IKE_AUTH, and the initiator's message at once behind it that ends the SA."""
     answer = view.answer(sa)
     exchange = answer.exchange
-    first_of_eap = answer.kind == "eap-open" and answer.rounds == 1  # the responder's proof stands before EAP
+    first_of_eap = (
+        answer.kind == "eap-open" and answer.rounds == 1 and sa.handshake_seen
+    )  # the responder's proof stands before EAP
     if sa.version == 1 or exchange is None or view.flows_of(sa):
         return None
     if answer.kind not in {"complete", "unknown"} and not first_of_eap:

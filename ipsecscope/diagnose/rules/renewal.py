@@ -16,12 +16,14 @@ from ipsecscope.diagnose.view import (
     has_notify,
     is_open,
 )
-from ipsecscope.diagnose.words import clock, frames, listed, who
+from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, listed, who
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.ikev2.public_values import SIZES
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from ipsecscope.timeline.contents import first
 from ipsecscope.timeline.sas import Exchange, IkeSa, Role, Suite
+
+RETRY_NS = NANOSECONDS  # a request with another group comes within this time
 
 
 def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
@@ -44,7 +46,17 @@ def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
     for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
         if each.response and id(each) not in known:
             last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
-    return [each for each in refused if last.get(each.initiated_by, 0) <= each.start_ns]
+    return [
+        each
+        for each in refused
+        if last.get(each.initiated_by, 0) <= each.start_ns
+        and not (_asks_for_group(each) and view.horizon(each.stop_ns) < RETRY_NS)
+    ]
+
+
+def _asks_for_group(exchange: Exchange) -> bool:
+    """Whether the answer asks for another group: the request comes again with it (RFC 7296 1.3)."""
+    return has_notify(exchange.response, NotifyType.INVALID_KE_PAYLOAD)
 
 
 def is_renewal(exchange: Exchange) -> bool | None:
