@@ -73,3 +73,15 @@ def test_no_module_but_the_doors_imports_chance_or_time() -> None:
             if BANNED & {name.partition(".")[0] for name in imported} and path.name not in DOORS:
                 guilty.append(path.name)
     assert guilty == []
+
+
+def test_no_module_but_udp_opens_sockets() -> None:
+    root = Path(ipsecscope.__file__).parent
+    opening = {"socket", "socketpair", "fromfd", "create_connection", "create_server", "open_connection", "urlopen"}
+    guilty = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in opening
+    }
+    assert guilty == {"peers/udp.py"}
