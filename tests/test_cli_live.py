@@ -161,6 +161,11 @@ def test_unspecified_address_is_refused(tmp_path: Path) -> None:
     assert line == "0.0.0.0 is no address of its own: NAT detection needs one that datagrams come to"
 
 
+def test_address_of_another_ip_version_is_refused(tmp_path: Path) -> None:
+    line = refusal(tmp_path, PSK, "--address", "::1")
+    assert line == "--address: an address of the IP version of 127.0.0.1 is expected"
+
+
 @pytest.mark.parametrize("option", ["--capture", "--key-log", "--events"])
 def test_file_that_exists_is_not_overwritten(tmp_path: Path, option: str) -> None:
     (tmp_path / "old").write_text("precious")

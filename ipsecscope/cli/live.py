@@ -157,6 +157,8 @@ def _run(
 
     try:
         settings = read_settings(config, os.environ)
+        if place[0] and (":" in place[0]) != (":" in settings.remote_address):
+            fail(f"--address: an address of the IP version of {settings.remote_address} is expected")
         ports = UdpPorts(
             place[0] or settings.address,
             settings.port if place[1] is None else place[1],
