@@ -14,7 +14,19 @@ from ipsecscope.peers.ikev1.config import Ikev1Faults, PhaseOneOffer
 from ipsecscope.peers.meddlers import Meddler, forge, ike
 from ipsecscope.peers.network import Tap
 from ipsecscope.peers.packets import udp_packet
-from ipsecscope.peers.scenario import LEFT, RIGHT, AnyStage, Changes, Ikev1Stage, Ikev2Stage, Scenario, World, before
+from ipsecscope.peers.scenario import (
+    LEFT,
+    LEFT_HOST,
+    RIGHT,
+    RIGHT_HOST,
+    AnyStage,
+    Changes,
+    Ikev1Stage,
+    Ikev2Stage,
+    Scenario,
+    World,
+    before,
+)
 from ipsecscope.peers.scenarios_hostile import forged, opening, refusal
 from ipsecscope.peers.scenarios_ikev2 import (
     another_child,
@@ -27,7 +39,8 @@ from ipsecscope.peers.scenarios_ikev2 import (
 )
 from ipsecscope.peers.scenarios_network import BEGIN, STRANGER, connect, in_two_spells, pings
 from ipsecscope.peers.selectors import parse_selector
-from ipsecscope.peers.traffic import Host, Idle, Ping
+from ipsecscope.peers.tcp_tunnel import StreamEnd
+from ipsecscope.peers.traffic import Host, Idle, Ping, Voice
 
 # -- building blocks of rows -----------------------------------------------------------------------------------------
 
@@ -91,6 +104,14 @@ def transport_pings() -> tuple[list[Host], list[Host]]:
         for number, size in enumerate((0, 12, 56, 100, 200, 300))
     ]
     return asking, [Idle(RIGHT)]
+
+
+def steady_stream() -> tuple[list[Host], list[Host]]:
+    """A thousand packets of one size at a constant rate, and half as many the other way."""
+    slow, fast = 40 * MILLISECOND, 20 * MILLISECOND
+    there = Voice(LEFT_HOST, RIGHT_HOST, start=BEGIN, duration=1_004 * fast, interval=fast, size=20)
+    back = Voice(RIGHT_HOST, LEFT_HOST, start=BEGIN, duration=510 * slow, interval=slow, size=20)
+    return [there], [back]
 
 
 _TRANSPORT: Changes = {"mode": Mode.TRANSPORT, "local_ts": (), "remote_ts": ()}
@@ -251,6 +272,21 @@ LIVES_SCENARIOS: tuple[Scenario, ...] = (
         pings=2,
         lasts=10,
         fails="ENUMERATION",
+    ),
+    Scenario(
+        name="esp-steady",
+        title="more than a thousand packets of one size at a constant rate: padding, or one application",
+        traffic=steady_stream,
+        lasts=30,
+    ),
+    Scenario(
+        name="ikev2-tcp",
+        title="IKE and ESP in a TCP connection, where UDP does not pass (RFC 9329)",
+        both={"port": 4500},
+        network=lambda _: (StreamEnd(LEFT, RIGHT, Way.RIGHT), Tap(), Delay(), StreamEnd(RIGHT, LEFT, Way.LEFT)),
+        steps=((5, rekey_child), (3, close)),
+        pings=4,
+        lasts=2,
     ),
     Scenario(
         name="capture-snaplen",

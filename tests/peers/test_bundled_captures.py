@@ -20,7 +20,10 @@ from ipsecscope.peers.generating import SUFFIXES
 from ipsecscope.peers.scenarios import BY_NAME, SCENARIOS
 
 MAX_SIZE = 49_152  # octets of one file
-LARGE = {"ikev2-half-open-flood.pcapng"}  # below a rate of some hundreds it is no flood
+LARGE = {
+    "ikev2-half-open-flood.pcapng",  # below a rate of some hundreds it is no flood
+    "esp-steady.pcapng",  # below a thousand packets one size says little
+}
 MAX_FOLDER = 4 * 1024 * 1024
 MANIFEST = CAPTURES / "MANIFEST.toml"
 ROW = """[[capture]]
