@@ -36,6 +36,7 @@ from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.registry.ikev2 import SecurityProtocol, TransformType
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.timeline.children import ChildRegister, Negotiated
+from ipsecscope.timeline.conversations import Conversations
 from ipsecscope.timeline.ikev1_keys import Ikev1Opener
 from ipsecscope.timeline.ikev2_keys import Ikev2Opener, secret_size, secret_sizes
 from ipsecscope.timeline.inner import Ends, Opened, Restored, Restorer, inner_of, protected_inside
@@ -79,6 +80,8 @@ class TrafficResult(msgspec.Struct, frozen=True):
     origin: str | None = None
     truncated_icv: bool = False
     dummies: int = 0
+    pairs: dict[tuple[str, str], int] = {}  # packets inside a tunnel by source and destination
+    errors: dict[tuple[str, str, str], int] = {}  # errors inside a tunnel by kind, source and destination
     esn: bool | None = None  # whether the ICVs prove extended sequence numbers; None where nothing was opened
 
 
@@ -95,6 +98,7 @@ class _FlowState:
     truncated_icv: bool = False
     dummies: int = 0
     esn: bool | None = None
+    inside: Conversations = field(default_factory=Conversations)
     first: Datagram | None = None
 
 
@@ -184,6 +188,8 @@ class TrafficOpener:
                 truncated_icv=flow.truncated_icv,
                 dummies=flow.dummies,
                 esn=flow.esn,
+                pairs=dict(flow.inside.pairs),
+                errors=dict(flow.inside.errors),
             )
             for key, flow in self._flows.items()
         }
@@ -292,6 +298,7 @@ class TrafficOpener:
         if next_header in (IpProtocol.IPV4, IpProtocol.IPV6):
             flow.modes["tunnel"] = None
             protocol = _ip_protocol(inner)
+            flow.inside.note(inner)
         elif next_header == IpProtocol.BEETPH:
             flow.modes["beet"] = None
             protocol = next_header
