@@ -127,10 +127,15 @@ def sweet32(child: ChildSa, view: View) -> Iterator[Found]:
         return
     for name in child.flows:
         flow = view.flows.get(name)
-        if flow is not None and flow.octets > SWEET32_WARN:
+        if flow is None:
+            continue
+        # The sequence number counts what was sent before the capture began as well (RFC 4303 3.3.3).
+        sent = max(flow.octets, flow.last_seq * (flow.octets // max(flow.packets, 1)))
+        if sent > SWEET32_WARN:
             yield Found(
-                confidence=CERTAIN,
-                severity=HIGH if flow.octets > SWEET32_LIMIT else MEDIUM,
-                summary=f"SPI {flow.spi:08x} carried {flow.octets / GIB:.1f} GiB under one {child.suite.encr} key.",
+                confidence=CERTAIN if sent == flow.octets else LIKELY,
+                severity=HIGH if sent > SWEET32_LIMIT else MEDIUM,
+                summary=f"SPI {flow.spi:08x} carried {'' if sent == flow.octets else 'by its sequence numbers about '}{sent / GIB:.1f} GiB under one "
+                f"{child.suite.encr} key.",
                 evidence=evidence.flow(flow),
             )
