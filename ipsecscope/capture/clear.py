@@ -8,6 +8,7 @@ header; what belongs to IPsec, and fragments that may belong to it, are not clea
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -94,6 +95,7 @@ class ClearTable:
     def __init__(self) -> None:
         self.not_counted = 0
         self._before: deque[Station] = deque(maxlen=ECHO_DEPTH)
+        self._keys: dict[bytes, Key] = {}  # by what stands on the wire
         self._private: dict[Key, _Count] = {}
         self._public: dict[Key, _Count] = {}
 
@@ -132,23 +134,31 @@ class ClearTable:
         """Count rows of one IP version: one step for each pair, not for each packet."""
         src, dst, protocol = ends
         order, starts = _grouped(src, dst, protocol)
-        stops = np.append(starts[1:], len(order))
         row = row[order]
-        echoes = np.add.reduceat(_echoes(records, row, protected), starts)
         times = records.time_ns[row]
-        earliest, latest = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
         heads = order[starts]
-        for number, head in enumerate(heads.tolist()):
-            start, stop = int(starts[number]), int(stops[number])
-            key = (address_text(src[head].tobytes()), address_text(dst[head].tobytes()), int(protocol[head]))
-            frames = records.first_number + int(row[start]), records.first_number + int(row[stop - 1])
-            self._add(
-                key,
-                records.file,
-                frames,
-                (int(earliest[number]), int(latest[number])),
-                (stop - start, int(echoes[number])),
-            )
+        sizes = np.diff(starts, append=len(order)).tolist()
+        echoes = np.add.reduceat(_echoes(records, row, protected), starts).tolist()
+        earliest = np.minimum.reduceat(times, starts).tolist()
+        latest = np.maximum.reduceat(times, starts).tolist()
+        frames = (row[starts] + records.first_number).tolist()
+        lasts = (row[starts + np.array(sizes) - 1] + records.first_number).tolist()
+        for number, octets in enumerate(_octets(src[heads], dst[heads], protocol[heads])):
+            key = self._keys.get(octets)
+            if key is None:
+                if self._is_full:
+                    self.not_counted += sizes[number]
+                    continue
+                key = _readable(octets)
+                if len(self._keys) < MAX_PRIVATE + MAX_PUBLIC:
+                    self._keys[octets] = key
+            spans = (frames[number], lasts[number]), (earliest[number], latest[number])
+            self._add(key, records.file, *spans, (sizes[number], echoes[number]))
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no further pair can be counted, so that it need not be looked at."""
+        return len(self._private) >= MAX_PRIVATE and len(self._public) >= MAX_PUBLIC
 
     def _add(
         self, key: Key, file: int, frames: tuple[int, int], times: tuple[int, int], counts: tuple[int, int]
@@ -227,6 +237,20 @@ def _echoes(records: Records, row: Indices, protected: Indices) -> npt.NDArray[n
         )
         found[which[same]] = True
     return found.astype(np.int64)
+
+
+def _octets(src: npt.NDArray[Any], dst: npt.NDArray[Any], protocol: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """Source, destination and protocol of each packet as they stand on the wire."""
+    size = src.dtype.itemsize
+    joined = np.empty(len(src), np.dtype([("src", src.dtype), ("dst", dst.dtype), ("protocol", "u1")]))
+    joined["src"], joined["dst"], joined["protocol"] = src, dst, protocol
+    raw, step = joined.tobytes(), 2 * size + 1
+    return (raw[at : at + step] for at in range(0, len(raw), step))
+
+
+def _readable(octets: bytes) -> Key:
+    size = len(octets) // 2
+    return address_text(octets[:size]), address_text(octets[size : 2 * size]), octets[-1]
 
 
 def _words(addresses: npt.NDArray[Any]) -> list[npt.NDArray[np.uint64]]:

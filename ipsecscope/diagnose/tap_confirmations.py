@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -19,6 +19,7 @@ GONE = (int(State.LOST), int(State.MISSING), int(State.INCOMPLETE))
 SILENT = ("PH1-001", "PH1-014", "LIFE-006", "LIFE-010")
 REFUSED = ("PH2-007", "LIFE-002")
 MIN_DATA = 5
+MAX_CHECKED = 1_000  # findings of one capture that are held against the other
 
 Check = Callable[[Scene, int, Finding], Iterable[Proof]]
 
@@ -29,10 +30,9 @@ def confirmed(scene: Scene) -> Iterator[Proof]:
     if not scene.is_apart:
         return
     for side in (0, 1):
-        for finding in scene.findings[side]:
-            check = CHECKS.get(finding.code)
-            if check is not None:
-                yield from check(scene, side, finding)
+        open_ones = (each for each in scene.findings[side] if each.code in CHECKS)
+        for finding in islice(open_ones, MAX_CHECKED):
+            yield from CHECKS[finding.code](scene, side, finding)
 
 
 def _rows(scene: Scene, side: int, finding: Finding) -> Numbers:
@@ -68,10 +68,8 @@ def silence(scene: Scene, side: int, finding: Finding) -> Iterator[Proof]:
     other, partner = scene.tap(1 - side), _partners(scene, side, asked)
     if not _is_beside(scene, 1 - side, int(other.dst[partner[-1]])):
         return
-    back = scene.comparison.states(1 - side)
-    ways = scene.comparison.way(1 - side)
-    towards = (1 if side == 1 else -1) * ways > 0
-    answers = towards & np.isin(back, GONE) & (other.time_ns >= other.time_ns[partner[0]])
+    back = (other.src == other.dst[partner[-1]]) & (other.dst == other.src[partner[-1]])
+    answers = back & np.isin(scene.comparison.states(1 - side), GONE) & (other.time_ns >= other.time_ns[partner[0]])
     if answers.any():
         return
     there = LETTERS[1 - side]

@@ -200,7 +200,7 @@ def ike_ip_fragments(scene: Scene) -> Iterator[Proof]:
         )
         sure: Confidence = CERTAIN if pieces or np.isin(cut, leg.lost).sum() >= SURE else LIKELY
         rest = (
-            f"only some of their fragments do ({scene.frames(1 - leg.side, list(remains.values()))})"
+            f"only some of their fragments do ({scene.frames(1 - leg.side, [remains[int(row)] for row in cut if int(row) in remains])})"
             if pieces
             else "not one of their fragments does"
         )

@@ -111,12 +111,12 @@ def _distinct(proofs: Iterable[Proof]) -> list[Proof]:
     for each in proofs:
         found.setdefault((each.code, each.summary), each)
     kept: list[Proof] = []
+    told: dict[str, set[TapEvidence]] = {}
     for each in found.values():
-        same = next(
-            (other for other in kept if other.code == each.code and set(other.evidence) & set(each.evidence)), None
-        )
-        if same is None:
+        places = told.setdefault(each.code, set())
+        if places.isdisjoint(each.evidence):
             kept.append(each)
+            places.update(each.evidence)
     return kept
 
 
