@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from staged import Stage, v1_sa
 
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keyring import KeyRing
 from ipsecscope.diagnose.engine import Diagnosis, diagnose
+from ipsecscope.dissect import ikev1
+from ipsecscope.dissect.registry.isakmp import ExchangeType
 from ipsecscope.reports.assemble import assemble
 from ipsecscope.timeline.analysis import Analysis, analyze
 
@@ -86,3 +89,19 @@ def test_ikev1_verification_sees_a_hash_that_its_receiver_cannot_accept() -> Non
     assert verified.verified is False
     (detail,) = [each for each in verified.details if each.what == "HASH_R"]
     assert "pre-shared keys differ" in detail.why
+
+
+@pytest.mark.parametrize(("ttl", "code"), [(64, "AUTH-001"), (61, "PH1-011")], ids=["at-initiator", "elsewhere"])
+def test_ignored_answer_of_aggressive_mode_is_judged_by_where_it_was_captured(ttl: int, code: str) -> None:
+    """Beside the initiator the answer has arrived, and HASH_R is what is thrown away; elsewhere it may be lost."""
+    keys = (ikev1.KeyExchange(data=b"\x05" * 256), ikev1.Nonce(data=b"\x06" * 32))
+    identity = ikev1.Identification(id_type=2, data=b"peer.example")
+    stage = Stage()
+    stage.v1(0, ExchangeType.AGGRESSIVE, v1_sa(), *keys, identity, first=True, ttl=ttl)
+    stage.v1(0.1, ExchangeType.AGGRESSIVE, v1_sa(), *keys, identity, ikev1.Hash(data=b"\x09" * 32), back=True)
+    asked, answer = (each.payload for each in stage.datagrams)
+    for at in (1, 3, 7):
+        stage.send(at, asked, ttl=ttl).send(at + 0.1, answer, back=True)
+    headline = diagnose(stage.analysis(until=20)).headline
+    assert headline is not None
+    assert headline.code == code

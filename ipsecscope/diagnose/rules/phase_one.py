@@ -130,6 +130,7 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     if not has_shared_key(sa):
         return
     yield from _refused_hash(sa, view)
+    yield from _ignored_hash(sa, view)
     stop = stop_of(sa)
     if stop is None:
         return
@@ -174,22 +175,46 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 
 def _refused_hash(sa: IkeSa, view: View) -> Iterator[Found]:
     """Aggressive mode: the initiator checks HASH_R of message 2, which is made with the key (RFC 2409 5.4)."""
-    refusal = hang_up_of(sa, view)
-    checked = view.analysis.verified.get(sa.id)
-    verdict = None if checked is None else checked.responder
-    if refusal is None or sa.mode != "aggressive" or verdict is True:
+    refusal = hang_up_of(sa, view) if sa.mode == "aggressive" else None
+    if refusal is None:
         return
     proof, said = refusal
+    checked = view.analysis.verified.get(sa.id)
+    verdict = None if checked is None else checked.responder
+    closed = [record for record in said if record.encrypted and not is_open(record)]
+    if verdict is True and not closed:
+        return
     error = error_of(said)
     if verdict is None and error is not None and int(error) not in _KEY_ERRORS:
         return
-    why = "which is not made with the initiator's key" if verdict is False else "which is made with the pre-shared key"
+    why = {
+        None: "which is made with the pre-shared key",
+        False: "which is not made with the initiator's key",
+        True: "whose key does not open what follows",
+    }[verdict]
     yield Found(
-        confidence=CERTAIN if verdict is False else LIKELY if error is not None else POSSIBLE,
+        confidence=CERTAIN if verdict is False else LIKELY if error is not None or verdict else POSSIBLE,
         summary=f"{who(sa, 'responder')} sent its identity and HASH_R, {why} ({frames([proof])}), and {who(sa, 'initiator')} hung up at "
         f"once{f' with {error}' if error is not None else ''} ({frames(said)}): the pre-shared keys differ"
-        f"{'' if verdict is False else ', or it expects another identity'}.",
+        f"{', or it expects another identity' if verdict is None else ''}.",
         evidence=evidence.messages((proof, *said)),
+    )
+
+
+def _ignored_hash(sa: IkeSa, view: View) -> Iterator[Found]:
+    """Aggressive mode, captured beside the initiator: message 2 arrives again and again, and message 1 is repeated."""
+    exchange = phase_1(sa)
+    if exchange is None or sa.mode != "aggressive" or len(sa.exchanges) > 1 or view.tap_side(sa) != "initiator":
+        return
+    answers, asked = copies(exchange, "responder"), copies(exchange, "initiator")
+    again = [each for each in asked if answers and each.number > answers[0].number]
+    if len(exchange.request) > 1 or len(again) < 2 or len(answers) < 2:
+        return
+    yield Found(
+        confidence=LIKELY,
+        summary=f"{who(sa, 'responder')}'s answers with HASH_R reach {who(sa, 'initiator')} ({frames(answers)}), which goes on repeating its "
+        f"first message ({frames(again)}): it does not accept the proof, so the pre-shared keys differ.",
+        evidence=evidence.messages((*answers[:3], *again[:3])),
     )
 
 

@@ -134,8 +134,9 @@ def response_not_received(sa: IkeSa, view: View) -> Iterator[Found]:
         if len(rounds(again)) < 2:
             continue
         at = view.tap_side(sa)
+        judged = sa.mode == "aggressive"  # the answer holds a proof, which the initiator may be throwing away
         yield Found(
-            confidence=CERTAIN if at == "initiator" else LIKELY,
+            confidence=POSSIBLE if judged else CERTAIN if at == "initiator" else LIKELY,
             summary=f"{who(sa, 'responder')} answered {who(sa, 'initiator')} ({frames(answers)}), but {who(sa, 'initiator')} "
             f"repeated its request {times(len(rounds(again)))} afterwards ({frames(again)}): the answers do not reach it.",
             evidence=evidence.messages((*answers[:2], *again)),
