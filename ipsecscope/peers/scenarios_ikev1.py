@@ -46,8 +46,9 @@ def check_alive(stage: Ikev1Stage, now: Instant) -> None:
 
 
 def close(stage: Ikev1Stage, now: Instant) -> None:
-    """The initiator deletes its phase 2 SAs and the ISAKMP SA."""
-    stage.initiator.close(stage.initiator.sas[-1], now)
+    """The initiator deletes its phase 2 SAs and the ISAKMP SA, and one that was replaced as well."""
+    for sa in reversed(list(stage.initiator.sas)):
+        stage.initiator.close(sa, now)
 
 
 _AGGRESSIVE: Changes = {"mode": PhaseOneMode.AGGRESSIVE}

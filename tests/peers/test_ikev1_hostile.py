@@ -52,7 +52,7 @@ def recorded(which: int) -> tuple[tuple[str, bytes], ...]:
     pair.initiator.rekey_child(pair.sa_i, pair.sa_i.children[0], pair.now)
     pair.run()
     pair.initiator.rekey(pair.sa_i, pair.now)
-    pair.run()
+    pair.run(4)  # until the SA that was replaced is deleted
     pair.responder.close(pair.sa_r, pair.now)
     pair.run()
     return tuple((sent.sender, sent.data) for sent in pair.tap)

@@ -191,7 +191,7 @@ def test_rekeying_phase_1_keeps_the_children(side: str) -> None:
     spis = [child.spi_i for child in pair.sa_i.children]
     peer, sa = (pair.initiator, pair.sa_i) if side == "initiator" else (pair.responder, pair.sa_r)
     peer.rekey(sa, pair.now)
-    pair.run()
+    pair.run(4)  # until the SA that was replaced is deleted
     assert pair.sa_i.group_id == pair.sa_r.group_id != old
     assert [child.spi_i for child in pair.sa_i.children] == [child.spi_i for child in pair.sa_r.children] == spis
     for vantage in ("initiator", "responder"):
@@ -202,6 +202,20 @@ def test_rekeying_phase_1_keeps_the_children(side: str) -> None:
     pair.run()
     assert new.machine is not None
     assert len(pair.sa_r.children) == 2
+
+
+def test_replaced_isakmp_sa_is_deleted_only_after_a_while() -> None:
+    """strongSwan moves phase 2 to the new SA in its own time; with an early Delete of the old one it loses it."""
+    pair = Pair().connect()
+    old = pair.sa_i
+    pair.initiator.rekey(old, pair.now)
+    pair.run(1)
+    assert [sa.is_replaced for sa in pair.initiator.sas] == [True, False]
+    assert len(pair.responder.sas) == 2
+    pair.run(4)
+    assert old not in pair.initiator.sas
+    assert len(pair.initiator.sas) == len(pair.responder.sas) == 1
+    assert len(pair.sa_r.children) == 1
 
 
 def test_closing_deletes_children_first_then_the_isakmp_sa() -> None:

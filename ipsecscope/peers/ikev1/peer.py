@@ -19,7 +19,7 @@ from ipsecscope.dissect.message import Message, parse_message
 from ipsecscope.dissect.natt import KEEPALIVE, NON_ESP_MARKER, Endpoint, UdpContent, classify
 from ipsecscope.dissect.registry.isakmp import ExchangeType, NotifyType
 from ipsecscope.peers import events
-from ipsecscope.peers.entropy import Entropy, Instant
+from ipsecscope.peers.entropy import SECOND, Entropy, Instant
 from ipsecscope.peers.events import DataReceived, PeerEvent, Role
 from ipsecscope.peers.ikev1 import established, phase1, quick
 from ipsecscope.peers.ikev1.authentication import check_settings
@@ -53,6 +53,7 @@ from ipsecscope.peers.ikev1.transitions import (
 from ipsecscope.peers.peer import Input, Machine, Mailbox, Path
 
 MAX_DATAGRAM = 65_535
+REPLACED_STAYS: Instant = 3 * SECOND  # the other side may still be moving phase 2 to the new SA, as strongSwan does
 
 
 class Ikev1Peer(Register):
@@ -185,8 +186,10 @@ class Ikev1Peer(Register):
         old.is_replaced = True
         self.hand_over_addresses(old, sa)
         old.say(events.IkeSaRekeyed, now, successor=sa.group_id)
+        for name in ("lifetime", "dpd"):
+            old.clear_timer(name)
         if sa.is_initiator:
-            old.take(CLOSE, None, now)
+            old.set_timer("replaced", now + REPLACED_STAYS)
 
     # -- receiving ----------------------------------------------------------------------------------------------
 
@@ -425,6 +428,8 @@ class Ikev1Peer(Register):
         elif kind == "keepalive":
             self.mailbox.post(KEEPALIVE, sa.path, "NAT keepalive (RFC 3948 section 2.3)")
             sa.set_timer("keepalive", now + self.config.patience.keepalive_after)
+        elif kind == "replaced":
+            sa.take(CLOSE, None, now)
         elif not number:
             self.rekey(sa, now)
         else:
