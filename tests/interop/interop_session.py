@@ -62,7 +62,6 @@ class Session:
         self.folder = folder
         self._network, self._charon, self._launcher = ends
         self._running: Running | None = None
-        self._created_at = 0.0
         self.ours, self.theirs = (each.replace("{n}", str(number)) for each in ADDRESSES[case.path])
         self.our_host, self.their_host = (each.replace("{n}", str(number)) for each in (case.our_host, case.their_host))
 
@@ -96,7 +95,7 @@ class Session:
             if self.case.succeeds:
                 self._logs(r"CHILD_SA \S+ established")
                 self._tell("child_sa:created")
-                self._created_at = time.monotonic()
+                time.sleep(PINGING)
             for line in self.case.script.strip().splitlines():
                 self._step(*line.strip().replace("{name}", self.name).split(" ", 1))
             if begun is not None and (begun.wait(PATIENCE) == 0) != self.case.succeeds:
@@ -131,8 +130,6 @@ class Session:
         assert self._running is not None
         ends_by_itself = self.case.begins == OURS and (self._is_ended or not self.case.succeeds)
         if not ends_by_itself:
-            left = self._created_at + PINGING - time.monotonic()
-            time.sleep(max(0.0, left if self.case.succeeds else 0.0))
             self._running.send(signal.SIGINT)
         return self._running.wait()
 

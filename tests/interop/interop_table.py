@@ -451,7 +451,7 @@ IKEV1_FAILS = (
         V1,
         plus(AGGRESSIVE, ours='secrets.psk = "another test key"'),
         {OURS: "we tell AUTHENTICATION_FAILED", CHARON: "charon logs N\\(AUTH_FAILED\\)"},
-        finds="AUTH-005",
+        finds="AUTH-001 AUTH-005",
     ),
     *sessions(
         "IKEv1 wrong ID",
