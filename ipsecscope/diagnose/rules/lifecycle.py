@@ -17,9 +17,9 @@ from ipsecscope.diagnose.view import (
     rounds,
 )
 from ipsecscope.diagnose.words import NANOSECONDS, clock, frames, seconds, times, who
-from ipsecscope.dissect.ikev1 import Delete
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
+from ipsecscope.dissect.registry.isakmp import NotifyType as IsakmpNotifyType
 from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.sas import Exchange, IkeSa, MessageRecord, Role, other
@@ -73,8 +73,8 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
     if _had_tunnel(sa):  # else nothing had worked that could be forgotten: quick mode itself is not answered
         kinds.append(IsakmpExchangeType.QUICK_MODE)
     probes = [record for each in exchanges_of(sa, *kinds) if not each.response for record in copies(each, role)]
-    last = max((r.time_ns for r in records_of(sa) if r.sender == other(role)), default=0)
-    probes = [record for record in probes if record.time_ns > last and not _is_delete(record)]
+    heard = max((r for r in records_of(sa) if r.sender == other(role)), key=lambda r: r.time_ns, default=None)
+    probes = [r for r in probes if (heard is None or r.time_ns > heard.time_ns) and not _wants_no_answer(r, heard)]
     sizes = {record.datagram.wire_length for record in probes}
     spaced = len(probes) > 1 and all(later.time_ns - earlier.time_ns >= APART_NS for earlier, later in pairwise(probes))
     return probes if spaced and len(sizes) == 1 else []
@@ -85,9 +85,22 @@ def _sends(sa: IkeSa, role: Role, since_ns: int, view: View) -> list[Flow]:
     return [flow for flow in view.flows_of(sa) if role_of(sa, flow.src) == role and flow.last_ns > since_ns]
 
 
-def _is_delete(record: MessageRecord) -> bool:
-    """Whether a message was opened and is a Delete, which nobody answers in IKEv1 (RFC 2408 section 3.15)."""
-    return any(isinstance(payload.body, Delete) for payload in record.payloads)
+def _wants_no_answer(record: MessageRecord, heard: MessageRecord | None) -> bool:
+    """Whether an IKEv1 INFORMATIONAL is a Delete or itself an answer: nobody answers those (RFC 2408 3.15, RFC 3706 5.1).
+
+    Opened, only R-U-THERE asks. Otherwise what follows at once behind the other side's INFORMATIONAL is its answer.
+    """
+    if _kind(record) != IsakmpExchangeType.INFORMATIONAL:
+        return False
+    if is_open(record):
+        return not has_notify([record], IsakmpNotifyType.R_U_THERE)
+    if heard is None or _kind(heard) != IsakmpExchangeType.INFORMATIONAL:
+        return False
+    return record.time_ns - heard.time_ns < APART_NS
+
+
+def _kind(record: MessageRecord) -> int | None:
+    return None if record.message.header is None else record.message.header.exchange_type
 
 
 def _may_be_goodbye(sa: IkeSa, asked: list[MessageRecord], heard_ns: int, view: View) -> bool | None:
