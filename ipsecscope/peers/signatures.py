@@ -176,7 +176,15 @@ def _pss_sign(key: rsa.RSAPrivateKey, octets: bytes, hash_algorithm: HashAlgorit
     masked = int.from_bytes(block, "big") ^ int.from_bytes(mask, "big")
     masked &= (1 << (bits - 8 * (len(digest) + 1))) - 1
     encoded = masked.to_bytes(len(block), "big") + digest + b"\xbc"
-    return pow(int.from_bytes(encoded, "big"), numbers.d, modulus).to_bytes((modulus.bit_length() + 7) // 8, "big")
+    return rsa_raw(numbers, encoded)
+
+
+def rsa_raw(numbers: rsa.RSAPrivateNumbers, block: bytes) -> bytes:
+    """RSASP1 by the Chinese remainder theorem, RFC 8017 section 5.2.1: a third of the time of one long power."""
+    message, modulus = int.from_bytes(block, "big"), numbers.public_numbers.n
+    first, second = pow(message, numbers.dmp1, numbers.p), pow(message, numbers.dmq1, numbers.q)
+    signature = second + numbers.q * (numbers.iqmp * (first - second) % numbers.p)
+    return signature.to_bytes((modulus.bit_length() + 7) // 8, "big")
 
 
 def _mgf1(name: str, seed: bytes, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.ikev2.extensions.rfc7427 import DigitalSignature
@@ -11,7 +12,7 @@ from ipsecscope.peers import mschapv2
 from ipsecscope.peers.authority import Authority, KeyKind, make_key
 from ipsecscope.peers.config import DEFAULT_HASHES, AuthMethod, Identity, SettingError
 from ipsecscope.peers.entropy import EPOCH, Entropy
-from ipsecscope.peers.signatures import Proof, load_private_key, sign, verify
+from ipsecscope.peers.signatures import Proof, load_private_key, rsa_raw, sign, verify
 from ipsecscope.peers.trust import trusted_key
 
 # https://www.rfc-editor.org/rfc/rfc1320 appendix A.5
@@ -146,3 +147,12 @@ def test_certificate_names_the_identity_in_its_own_form(text: str) -> None:
     authority, identity = Authority("CA", Entropy.seeded("ca")), Identity.parse(text)
     chain = authority.issue(identity, KeyKind.ED25519).certificates
     assert trusted_key(chain, [authority.certificate], identity, EPOCH)[0] is not None
+
+
+def test_rsa_by_the_chinese_remainder_theorem_is_the_long_power() -> None:
+    key = make_key(KeyKind.RSA, Entropy.seeded("crt"), bits=1024)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    for number in (0, 1, 2, numbers.p, numbers.q, numbers.public_numbers.n - 1, 3**600):
+        block = number.to_bytes(128, "big")
+        assert rsa_raw(numbers, block) == pow(number, numbers.d, numbers.public_numbers.n).to_bytes(128, "big")

@@ -19,7 +19,7 @@ from ipsecscope.peers.ikev1.config import Ikev1Config, Method
 from ipsecscope.peers.ikev1.messages import Received
 from ipsecscope.peers.ikev1.negotiation import authentication_method
 from ipsecscope.peers.ikev1.sa import IsakmpSa
-from ipsecscope.peers.signatures import load_private_key
+from ipsecscope.peers.signatures import load_private_key, rsa_raw
 from ipsecscope.peers.trust import trusted_key
 
 MAX_RSA_BITS = 16_384
@@ -148,10 +148,9 @@ def sign(private_key: Secret, digest: bytes) -> bytes:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise SettingError("phase 1 of IKEv1 signs with RSA keys only")
     numbers = key.private_numbers()
-    modulus = numbers.public_numbers.n
-    size = (modulus.bit_length() + 7) // 8
+    size = (numbers.public_numbers.n.bit_length() + 7) // 8
     block = b"\0\1" + b"\xff" * (size - len(digest) - 3) + b"\0" + digest
-    return pow(int.from_bytes(block, "big"), numbers.d, modulus).to_bytes(size, "big")
+    return rsa_raw(numbers, block)
 
 
 def verify(key: object, signature: bytes, digest: bytes) -> bool:
