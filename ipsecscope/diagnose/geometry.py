@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from ipsecscope.decrypt.algorithms import ENCRYPTION, INTEGRITY
+from ipsecscope.dissect.registry.ikev2 import EncryptionAlgorithm
+from ipsecscope.timeline.ciphertext import Ciphertext
 from ipsecscope.timeline.flows import Flow
 
 ESP_HEADER = 8  # SPI and sequence number
@@ -20,6 +22,8 @@ MIN_INNER_IPV4 = 20  # the smallest packet that tunnel mode can carry
 MIN_LENGTHS = 4  # distinct lengths before anything is said about blocks
 CERTAIN_LENGTHS = 8
 PLATEAU_SHARE = 0.05  # of all octets at the largest length makes it a plateau
+COUNTER_IV = 8  # octets: the explicit IV of AEADs and of counter mode
+CLEAR = frozenset({EncryptionAlgorithm.ENCR_NULL.name, EncryptionAlgorithm.ENCR_NULL_AUTH_AES_GMAC.name})
 IPV4_HEADER, IPV6_HEADER, UDP_HEADER = 20, 40, 8
 
 
@@ -91,16 +95,40 @@ def _families() -> list[Family]:
     return _FAMILIES
 
 
-def geometry_of(lengths: dict[int, int]) -> Geometry | None:
-    """What the lengths of one flow allow; None without packets or when no family fits (then it is not plain ESP)."""
+def geometry_of(lengths: dict[int, int], seen: Ciphertext | None = None) -> Geometry | None:
+    """What the lengths of one flow allow; None without packets or when no family fits (then it is not plain ESP).
+
+    What the octets show narrows it further: IVs that count are those of an AEAD or of counter mode (Linux and others
+    make them so, RFC 4106 3.1 and RFC 3686 4 leave it open), and packets that end readably are not encrypted.
+    """
     if not lengths:
         return None
     fitting = tuple(family for family in _families() if all(family.fits(length) for length in lengths))
+    fitting = _narrowed(fitting, seen)
     if not fitting:
         return None
     block = _block(lengths)
     kept = tuple(family for family in fitting if family.align >= block) or fitting
     return Geometry(kept, block, len(lengths), _mode(lengths, kept), _plateau(lengths))
+
+
+def _narrowed(fitting: tuple[Family, ...], seen: Ciphertext | None) -> tuple[Family, ...]:
+    """The families that the octets of the packets allow as well; all of them where that would leave none."""
+    if seen is None or not seen.sampled:
+        return fitting
+    kept = []
+    for family in fitting:
+        if seen.is_counter and (family.iv != COUNTER_IV or family.align != MIN_ALIGNMENT):
+            continue
+        names = tuple(name for name in family.names if _is_clear(name) == seen.is_readable)
+        if names:
+            kept.append(msgspec.structs.replace(family, names=names))
+    return tuple(kept) or fitting
+
+
+def _is_clear(name: str) -> bool:
+    """Whether a transform leaves the packets readable."""
+    return name.partition(" ")[0] in CLEAR
 
 
 def _block(lengths: Iterable[int]) -> int:

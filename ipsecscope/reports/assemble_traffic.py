@@ -57,7 +57,9 @@ def flow_of(flow: Flow, analysis: Analysis, clock: Clock) -> document.Flow:
 
 def _inferred(flow: Flow) -> document.Inferred | None:
     """What the lengths of an ESP flow alone allow; None for AH, and where nothing plain fits."""
-    found = geometry.geometry_of(flow.lengths) if flow.protocol == "ESP" and not flow.truncated else None
+    found = (
+        geometry.geometry_of(flow.lengths, flow.ciphertext) if flow.protocol == "ESP" and not flow.truncated else None
+    )
     if found is None:
         return None
     mtu = None if found.plateau is None else geometry.path_mtu(flow, found.plateau)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab import SCENARIOS, analysed, capture
+from played import CAPTURES, NAMES
+from played import analysed as played
+from scenes import of
 
+from ipsecscope.decrypt.algorithms import encryption_by_name, integrity_by_name
 from ipsecscope.diagnose import sizes
 from ipsecscope.diagnose.geometry import families, geometry_of
 from ipsecscope.diagnose.schedules import fit
 from ipsecscope.diagnose.view import View, is_open
 from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod
+from ipsecscope.peers.config import Offer
+from ipsecscope.peers.scenarios_network import pings
+from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.sas import Suite
 
 CBC = sizes.envelope_ikev2(Suite(encr="ENCR_AES_CBC", key_length=256, integ="AUTH_HMAC_SHA2_256_128"))
@@ -82,38 +90,97 @@ def test_groups_that_fit_a_spare_size_are_named() -> None:
     ]
 
 
+Observed = tuple[int, int, bool]  # payload octets as read with keys, Length as seen, whether it came in fragments
+Sender = tuple[str, str, str]  # version and suite, SA, sender
+
+
+def observations(analysis: Analysis) -> Iterator[tuple[Sender, sizes.Envelope, Observed, bool]]:
+    """Every opened IKE message, and whether the keyless interval holds what was read."""
+    view = View(analysis)
+    for sa in analysis.ike_sas:
+        envelope = view.envelope(sa)
+        for exchange in sa.exchanges:
+            for records in (exchange.request, exchange.response):
+                for record in records:
+                    if not is_open(record) or record.opening is None or envelope is None:
+                        continue
+                    if record.fragment is not None and not record.opening.payloads:
+                        continue  # the whole stands at the fragment that completed it
+                    inner = sum(payload.stop - payload.start for payload in record.opening.payloads)
+                    split = record.fragment is not None
+                    if sa.version == 1:
+                        found = sizes.inner_ikev1(record, envelope)
+                    else:
+                        found = view.inner(sa, records if split else [record])
+                    length = 0 if found is None else found.length
+                    holds = found is not None and found.low <= inner <= found.high
+                    name = f"IKEv{sa.version} {envelope.name}"
+                    yield (name, sa.id, record.sender), envelope, (inner, length, split and sa.version != 1), holds
+
+
+def predicted(version: int, envelope: sizes.Envelope, inner: int, *, rule: int) -> int:
+    """The Length of a message with so many octets of payloads, for one rule of padding.
+
+    In IKEv2 ``rule`` is what the sender pads to; in IKEv1 it is the least padding, none or one octet (RFC 2409 B).
+    """
+    if version == 2:
+        return envelope.length_of(inner, aligned=rule)
+    return 28 + -(-(inner + rule) // envelope.block) * envelope.block
+
+
+def reproduced(version: int, envelope: sizes.Envelope, seen: list[Observed]) -> int:
+    """How many lengths of one sender its one rule of padding gives, the best rule for it."""
+    rules = (0, 1) if version == 1 else (1, 4, 8, 16)
+    return max(
+        sum(predicted(version, envelope, inner, rule=rule) == length for inner, length, _ in seen) for rule in rules
+    )
+
+
+def judged(analyses: Iterable[Analysis]) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
+    """By suite: messages, lengths predicted exactly, intervals that hold what was read, messages in fragments."""
+    seen, exact, held, pieces = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for analysis in analyses:
+        by_sender: dict[Sender, tuple[sizes.Envelope, list[Observed]]] = {}
+        for sender, envelope, observed, holds in observations(analysis):
+            seen[sender[0]] += 1
+            held[sender[0]] += holds
+            if observed[2]:
+                pieces[sender[0]] += 1  # their Length is that of several messages: the interval is the prediction
+                exact[sender[0]] += holds
+            else:
+                by_sender.setdefault(sender, (envelope, []))[1].append(observed)
+        for (name, *_), (envelope, lengths) in by_sender.items():
+            exact[name] += reproduced(int(name[4]), envelope, lengths)
+    return seen, exact, held, pieces
+
+
+def printed(where: str, found: tuple[Counter[str], Counter[str], Counter[str], Counter[str]]) -> None:
+    seen, exact, held, pieces = found
+    for key, count in sorted(seen.items()):
+        fragments = f", {pieces[key]} of them in fragments" if pieces[key] else ""
+        print(
+            f"{where}: {exact[key]} of {count} lengths predicted, {held[key]} of {count} intervals hold  {key}{fragments}"
+        )
+    print(f"{where}: {sum(exact.values())} of {sum(seen.values())} lengths of opened IKE messages predicted")
+
+
 @pytest.mark.shared
 def test_every_opened_message_of_the_lab_has_the_predicted_length() -> None:
-    right: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
-    for scenario in SCENARIOS:
-        if not capture(scenario).exists():
-            continue
-        analysis = analysed(capture(scenario), keyed=True)
-        view = View(analysis)
-        for sa in analysis.ike_sas:
-            envelope = view.envelope(sa)
-            for exchange in sa.exchanges:
-                for records in (exchange.request, exchange.response):
-                    for record in records:
-                        if not is_open(record) or envelope is None or record.opening is None:
-                            continue
-                        if record.fragment is not None and not record.opening.payloads:
-                            continue  # the whole stands at the fragment that completed it
-                        inner = sum(payload.stop - payload.start for payload in record.opening.payloads)
-                        if sa.version == 1:
-                            found = sizes.inner_ikev1(record, envelope)
-                        else:
-                            found = view.inner(sa, records if record.fragment is not None else [record])
-                        if found is None:
-                            continue
-                        key = f"IKEv{sa.version} {envelope.name}"
-                        seen[key] += 1
-                        right[key] += found.low <= inner <= found.high
-    for key, count in sorted(seen.items()):
-        print(f"{right[key]} of {count}  {key}")
+    found = judged(analysed(capture(each), keyed=True) for each in SCENARIOS if capture(each).exists())
+    printed("lab", found)
+    seen, exact, held, _ = found
     assert sum(seen.values()) > 300
-    assert right == seen
+    assert any(key.startswith("IKEv1") for key in seen)
+    assert held == seen
+    assert exact == seen
+
+
+def test_every_opened_message_of_our_peers_has_the_predicted_length() -> None:
+    found = judged(played(name, "all") for name in NAMES if (CAPTURES / f"{name}.keys").exists())
+    printed("peers", found)
+    seen, exact, held, _ = found
+    assert held == seen
+    assert exact == seen
 
 
 # -- ESP --------------------------------------------------------------------------------------------------------
@@ -156,3 +223,78 @@ def test_small_packets_prove_transport_mode() -> None:
 def test_schedules_are_recognised_by_three_pauses(times: list[float], name: str | None) -> None:
     found = fit([int(each * 10**9) for each in times])
     assert (None if found is None else found.name) == name
+
+
+ESP_SUITES = (
+    "ENCR_AES_CBC-128 AUTH_HMAC_SHA1_96",
+    "ENCR_AES_CBC-256 AUTH_HMAC_SHA2_256_128",
+    "ENCR_AES_CBC-256 AUTH_HMAC_SHA2_384_192",
+    "ENCR_AES_CBC-256 AUTH_HMAC_SHA2_512_256",
+    "ENCR_CAMELLIA_CBC-256 AUTH_HMAC_SHA2_256_128",
+    "ENCR_3DES AUTH_HMAC_SHA1_96",
+    "ENCR_3DES AUTH_HMAC_SHA2_256_128",
+    "ENCR_AES_CTR-128 AUTH_HMAC_SHA2_256_128",
+    "ENCR_AES_GCM_16-256",
+    "ENCR_AES_GCM_12-256",
+    "ENCR_AES_GCM_8-256",
+    "ENCR_AES_CCM_16-128",
+    "ENCR_AES_CCM_8-128",
+    "ENCR_CHACHA20_POLY1305",
+    "ENCR_NULL AUTH_HMAC_SHA2_256_128",
+    "ENCR_NULL_AUTH_AES_GMAC-256",
+)
+MANY_PACKETS, MANY_LENGTHS = 8, 5  # what acceptance asks of a flow before its family must be named
+
+
+def true_name(suite: Suite) -> tuple[str, int]:
+    """The transform as families name it, and the octets of its ICV."""
+    assert suite.encr is not None
+    row = encryption_by_name(suite.encr)[0]
+    icv = row.icv_size if row.is_aead else 0 if suite.integ is None else integrity_by_name(suite.integ).icv_size
+    return row.name, icv
+
+
+def named_families(analysis: Analysis, keyed: Analysis) -> Iterator[tuple[str, bool, int, list[str]]]:
+    """Of every flow with enough packets: the true suite, whether it is among the families named, how many, and which."""
+    suites = {name: child.suite for sa in keyed.ike_sas for child in sa.child_sas for name in child.flows}
+    for flow in analysis.flows:
+        suite = suites.get(flow.id)
+        if suite is None or flow.protocol != "ESP" or flow.packets < MANY_PACKETS or len(flow.lengths) < MANY_LENGTHS:
+            continue
+        found = geometry_of(flow.lengths, flow.ciphertext)
+        name, icv = true_name(suite)
+        families_named = [] if found is None else list(found.families)
+        right = any(
+            family.icv == icv and any(each.split(" ")[0] == name for each in family.names) for family in families_named
+        )
+        yield f"{name} with {icv * 8}-bit ICV", right, len(families_named), [] if found is None else found.names
+
+
+def test_geometry_names_the_true_family_of_every_suite_of_our_peers() -> None:
+    lengths = (40, 52, 64, 77, 100, 300, 777, 1200)
+    for text in ESP_SUITES:
+        made = of(
+            f"sizes {text}", both={"child_proposals": (Offer.esp(text),)}, traffic=pings(*lengths, count=2), lasts=25
+        )
+        rows = list(named_families(made.analysis(), made.analysis(keyed=True)))
+        assert len(rows) == 2, text
+        for name, right, count, names in rows:
+            print(f"peers: {name:45} {'named' if right else 'MISSING'} among {count}: {'; '.join(names)[:150]}")
+            assert right
+
+
+@pytest.mark.shared
+def test_geometry_names_the_true_family_of_every_lab_flow_with_enough_lengths() -> None:
+    flows = 0
+    for scenario in SCENARIOS:
+        if not capture(scenario).exists():
+            continue
+        for name, right, count, names in named_families(
+            analysed(capture(scenario)), analysed(capture(scenario), keyed=True)
+        ):
+            flows += 1
+            print(
+                f"lab: {scenario:40} {name:45} {'named' if right else 'MISSING'} among {count}: {'; '.join(names)[:120]}"
+            )
+            assert right
+    print(f"lab: {flows} flows with {MANY_PACKETS} packets of {MANY_LENGTHS} lengths")

@@ -152,15 +152,18 @@ def icv_asymmetry(child: ChildSa, view: View) -> Iterator[Found]:
 )
 def cipher_inferred(flow: Flow) -> Iterator[Found]:
     """What fits."""
-    found = geometry_of(flow.lengths) if flow.protocol == "ESP" else None
+    found = geometry_of(flow.lengths, flow.ciphertext) if flow.protocol == "ESP" else None
     if found is None or found.distinct < MIN_LENGTHS:
         return
     confidence: Confidence = POSSIBLE if found.block < 8 or found.distinct < 5 else LIKELY
     names = listed(found.names[:SHOWN_FAMILIES], "or")
+    seen = flow.ciphertext
+    counts = " and IVs that count" if seen is not None and seen.is_counter else ""
+    counts += " and readable ends" if seen is not None and seen.is_readable else ""
     more = len(found.names) - SHOWN_FAMILIES
     yield Found(
         confidence=confidence,
-        summary=f"SPI {flow.spi:08x} from {flow.src}: {found.distinct} lengths in steps of {found.block} octets fit {names}"
+        summary=f"SPI {flow.spi:08x} from {flow.src}: {found.distinct} lengths in steps of {found.block} octets{counts} fit {names}"
         f"{f' and {more} more' if more > 0 else ''}; transforms of equal size cannot be told apart.",
         evidence=evidence.flow(flow),
         equation=f"L = 8 + IV + k·{found.block} + ICV for {sorted(flow.lengths)[:8]}",
@@ -182,7 +185,7 @@ def cipher_inferred(flow: Flow) -> Iterator[Found]:
 )
 def mode_inferred(flow: Flow) -> Iterator[Found]:
     """Too small for a tunnel."""
-    found = geometry_of(flow.lengths) if flow.protocol == "ESP" else None
+    found = geometry_of(flow.lengths, flow.ciphertext) if flow.protocol == "ESP" else None
     if found is not None and found.mode == "transport":
         smallest = min(flow.lengths)
         yield Found(
