@@ -15,6 +15,7 @@ from ipsecscope.decrypt.keys import KeyRecord
 from ipsecscope.decrypt.secret import Secret
 from ipsecscope.peers.authority import Authority
 from ipsecscope.peers.config import Identity, PeerConfig
+from ipsecscope.peers.crowd import Crowd
 from ipsecscope.peers.elements import Delay, Element, Nat
 from ipsecscope.peers.entropy import EPOCH, SECOND, Entropy, Instant
 from ipsecscope.peers.events import PeerEvent
@@ -67,6 +68,26 @@ class Stage(Generic[Left, Right]):
         self.right = right
         self.initiator = initiator
         self.responder = responder
+        self.others: list[tuple[Initiator, GatewayStation]] = []
+
+    @property
+    def stations_on_the_left(self) -> list[GatewayStation]:
+        """The initiator's station, then those of the others."""
+        return [self.left, *(station for _, station in self.others)]
+
+
+class Another(msgspec.Struct, frozen=True, kw_only=True):
+    """One more IKEv2 initiator on the left.
+
+    Attributes:
+        changes: what its configuration differs in from that of the first one, ``address`` above all.
+        begins: seconds behind the first one.
+        hosts: what sends through its tunnel.
+    """
+
+    changes: Changes
+    begins: float
+    hosts: Callable[[], list[Host]] = list
 
 
 Ikev2Stage = Stage[Initiator, Responder]
@@ -93,6 +114,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         hosts: addresses of the hosts behind the peers.
         traffic: the hosts themselves, where pings do not do: those on the left and those on the right.
         planes: how the data planes of both work, and how they err.
+        others: more initiators on the left.
         fails: the class of what goes wrong, such as ``PSK_MISMATCH``; empty where nothing does.
         lasts: seconds to go on behind the last step.
         is_repeatable: whether the same seed gives the same bytes. TLS draws its own chance: with it inside, two runs
@@ -112,6 +134,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, str] = (LEFT_HOST, RIGHT_HOST)
     traffic: Callable[[], tuple[list[Host], list[Host]]] | None = None
     planes: tuple[Plane, Plane] = (Plane(), Plane())
+    others: tuple[Another, ...] = ()
     fails: str = ""
     lasts: float = 5.0
     is_repeatable: bool = True
@@ -168,6 +191,8 @@ def play(scenario: Scenario, seed: int = 0) -> Generated:
     entropy = Entropy.seeded(scenario.name, seed)
     stage, network, taps = _set_up(scenario, entropy)
     network.at(EPOCH + SECOND, stage.initiator.connect)
+    for another, (initiator, _) in zip(scenario.others, stage.others, strict=True):
+        network.at(EPOCH + SECOND + round(another.begins * SECOND), initiator.connect)
     when: Instant = EPOCH + SECOND
     for wait, step in scenario.steps:
         when += round(wait * SECOND)
@@ -176,25 +201,29 @@ def play(scenario: Scenario, seed: int = 0) -> Generated:
     capture = io.BytesIO()
     write_pcapng(capture, taps, comment=f"{scenario.name}: {scenario.title}")
     ping = stage.left.hosts[0] if stage.left.hosts else None
+    left_events = [event for station in stage.stations_on_the_left for event in station.events]
     return Generated(
         name=scenario.name,
         seed=seed,
         pcapng=capture.getvalue(),
-        keys=key_records(stage.left.events, f"{scenario.name}.keys"),
-        left_events=tuple(stage.left.events),
+        keys=key_records(left_events, f"{scenario.name}.keys"),
+        left_events=tuple(sorted(left_events, key=lambda event: event.time_ns)),
         right_events=tuple(stage.right.events),
         counts=(dict(stage.initiator.mailbox.counts), dict(stage.responder.mailbox.counts)),
         pings_answered=len(ping.replies) if isinstance(ping, Ping) else 0,
         fails=scenario.fails,
-        traffic=(*_carried("left", stage.left, stage.right), *_carried("right", stage.right, stage.left)),
+        traffic=(
+            *(each for station in stage.stations_on_the_left for each in _carried("left", station, [stage.right])),
+            *_carried("right", stage.right, stage.stations_on_the_left),
+        ),
     )
 
 
 def _carried(
-    sender: Literal["left", "right"], sending: GatewayStation, receiving: GatewayStation
+    sender: Literal["left", "right"], sending: GatewayStation, receiving: Iterable[GatewayStation]
 ) -> Iterator[SentAndAccepted]:
     for (protocol, spi), count in sending.sealed.items():
-        yield SentAndAccepted(sender, protocol, spi, count, receiving.accepted[protocol, spi])
+        yield SentAndAccepted(sender, protocol, spi, count, sum(each.accepted[protocol, spi] for each in receiving))
 
 
 def _set_up(scenario: Scenario, entropy: Entropy) -> tuple[AnyStage, Network, list[Tap]]:
@@ -210,7 +239,15 @@ def _set_up(scenario: Scenario, entropy: Entropy) -> tuple[AnyStage, Network, li
     taps = [element for element in elements if isinstance(element, Tap)]
     stage = _cast(left, right, entropy, hosts)
     stage.left.plane, stage.right.plane = scenario.planes
-    stage.network = Network(stage.left, stage.right, elements)
+    crowd = {left.address: stage.left}
+    for number, another in enumerate(scenario.others, 2):
+        config = msgspec.structs.replace(left, **another.changes)
+        assert isinstance(config, PeerConfig)
+        peer = Initiator(config, entropy.fork(f"initiator {number}"))
+        station = GatewayStation(peer, entropy.fork(f"left data plane {number}"), another.hosts())
+        stage.others.append((peer, station))
+        crowd[config.address] = station
+    stage.network = Network(Crowd(crowd) if scenario.others else stage.left, stage.right, elements)
     return stage, stage.network, taps
 
 

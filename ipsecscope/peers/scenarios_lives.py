@@ -8,17 +8,20 @@ from ipsecscope.dissect.ikev2.extensions.fortinet import NETWORK_OVERLAY_ID
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType
 from ipsecscope.peers.authority import KeyKind
 from ipsecscope.peers.config import AuthMethod, EapMethod, Faults, Identity, Mode, Offer
-from ipsecscope.peers.elements import Delay, Way
+from ipsecscope.peers.elements import Delay, Nat, Way
 from ipsecscope.peers.entropy import MILLISECOND, SECOND, Entropy, Instant
 from ipsecscope.peers.ikev1.config import Ikev1Faults, PhaseOneOffer
 from ipsecscope.peers.meddlers import Meddler, forge, ike
 from ipsecscope.peers.network import Tap
 from ipsecscope.peers.packets import udp_packet
 from ipsecscope.peers.scenario import (
+    INSIDE,
     LEFT,
     LEFT_HOST,
+    OUTSIDE,
     RIGHT,
     RIGHT_HOST,
+    Another,
     AnyStage,
     Changes,
     Ikev1Stage,
@@ -114,6 +117,12 @@ def steady_stream() -> tuple[list[Host], list[Host]]:
     return [there], [back]
 
 
+def _pings_from(address: str, count: int, begin: Instant) -> list[Host]:
+    """Pings of a client itself to the gateway itself, each client with an identifier of its own."""
+    return [Ping(address, RIGHT, start=begin, count=count, identifier=int(address.rpartition(".")[2]))]
+
+
+SECOND_INSIDE = "10.1.0.2"
 _TRANSPORT: Changes = {"mode": Mode.TRANSPORT, "local_ts": (), "remote_ts": ()}
 _SECOND_SELECTOR = (parse_selector("10.1.0.0/16"), parse_selector("10.4.0.0/16"))
 _ONE_OFFER = PhaseOneOffer.parse("AES_CBC-256 SHA2_256 MODP_2048")
@@ -278,6 +287,23 @@ LIVES_SCENARIOS: tuple[Scenario, ...] = (
         title="more than a thousand packets of one size at a constant rate: padding, or one application",
         traffic=steady_stream,
         lasts=30,
+    ),
+    Scenario(
+        name="ikev2-two-behind-one-nat",
+        title="two clients in transport mode behind one NAT: the gateway sends everything to whoever came last",
+        left={**_TRANSPORT, "address": INSIDE},
+        right={**_TRANSPORT, "remote_ts": (parse_selector("10.1.0.0/16"),)},
+        network=lambda _: (Nat(OUTSIDE), Tap(), Delay()),
+        traffic=lambda: (_pings_from(INSIDE, 20, BEGIN), [Idle(RIGHT)]),
+        others=(
+            Another(
+                changes={"address": SECOND_INSIDE, "local_id": Identity.parse("second.example")},
+                begins=8,
+                hosts=lambda: _pings_from(SECOND_INSIDE, 10, BEGIN + 8 * SECOND),
+            ),
+        ),
+        lasts=24,
+        fails="TRANSPORT_BEHIND_NAT",
     ),
     Scenario(
         name="ikev2-tcp",
