@@ -69,7 +69,7 @@ class BackOff(msgspec.Struct, frozen=True):
 
 # Timers are often configured, and then keep the factor: 1.8 is strongSwan's (retransmit_base), the others are of many.
 FACTORS = (
-    (1.8, "strongSwan's factor"),
+    (1.8, "each 1.8 times the one before (strongSwan's factor)"),
     (2.0, "each twice the one before"),
     (1.5, "each half as long again"),
     (1.0, "all alike"),
@@ -100,7 +100,7 @@ def habit(times_ns: Sequence[int]) -> str:
         return ""
     if found.factor == 1.0:
         return f"of {found.first:.1f} s, all alike"
-    return f"from {found.first:.1f} s on that grow {found.factor:g} times each ({found.whose})"
+    return f"from {found.first:.1f} s on, {found.whose}"
 
 
 def is_given_up(times_ns: Sequence[int], until_ns: int) -> bool | None:

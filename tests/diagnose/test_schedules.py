@@ -74,8 +74,8 @@ def test_what_follows_no_schedule_is_nobody_s(pauses: tuple[float, ...]) -> None
 # What real peers do in the lab: strongSwan with its defaults, with shorter timers, and libreswan.
 LAB = {
     "fail-responder-silent-default-timers": "of strongSwan's default, which gives up after 165 s",
-    "fail-responder-silent": "from 0.8 s on that grow 1.8 times each (strongSwan's factor)",
-    "lsw-interop-fail-ikev1-disabled": "from 0.8 s on that grow 1.8 times each (strongSwan's factor)",
+    "fail-responder-silent": "from 0.8 s on, each 1.8 times the one before (strongSwan's factor)",
+    "lsw-interop-fail-ikev1-disabled": "from 0.8 s on, each 1.8 times the one before (strongSwan's factor)",
     "lsw-fail-proposal-mismatch-v2": "of libreswan's default, which gives up after 60 s",
 }
 

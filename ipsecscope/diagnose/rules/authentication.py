@@ -139,7 +139,7 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     how = "" if answer.basis == "decrypted" else ": its encrypted answer has room for an error and for nothing else"
     causes = ranked_causes(sa, view)
     claimed = end_of(sa, "initiator").id
-    as_whom = f", which calls itself {claimed[1]}" if claimed is not None else ""
+    as_whom = f" (which calls itself {claimed[1]})" if claimed is not None else ""
     yield Found(
         confidence=sureness_of(answer)
         if answer.inner is None or answer.inner.low <= sizes.LONE_NOTIFY_MAX

@@ -139,7 +139,7 @@ def _unheard(sent: list[MessageRecord], moments: list[int]) -> Found:
     return Found(
         confidence=POSSIBLE,
         summary=f"{sent[0].datagram.src} answered in fragments of up to {max(each.datagram.wire_length for each in sent)} octets "
-        f"{waited(moments)} ({frames(sent)}), and {sent[0].datagram.dst} asked again each time: a fragment is lost behind this point.",
+        f"{waited(moments, sent)} and {sent[0].datagram.dst} asked again each time: a fragment is lost behind this point.",
         evidence=evidence.messages(sent),
     )
 
@@ -149,7 +149,7 @@ def _unanswered(sent: list[MessageRecord], moments: list[int]) -> Found:
     return Found(
         confidence=LIKELY if len(moments) >= MIN_COPIES and sizes[0] > 1000 else POSSIBLE,
         summary=f"{sent[0].datagram.src} sent one {sent[0].message.exchange_type} message in fragments of up to {sizes[0]} octets "
-        f"{waited(moments)} ({frames(sent)}) and got no answer, although {sent[0].datagram.dst} answered the smaller "
+        f"{waited(moments, sent)} and got no answer, although {sent[0].datagram.dst} answered the smaller "
         "messages before it: a fragment is lost on the way.",
         evidence=evidence.messages(sent),
     )
@@ -183,7 +183,7 @@ def ike_intermediate_stall(sa: IkeSa, view: View) -> Iterator[Found]:
             yield Found(
                 confidence=silence(view, rounds(asked)),
                 summary=f"{who(sa, exchange.initiated_by)} sent its additional key exchange (IKE_INTERMEDIATE) "
-                f"{waited(rounds(asked))} ({frames(asked)}) without an answer; the classic key exchange before it passed.",
+                f"{waited(rounds(asked), asked)} without an answer; the classic key exchange before it passed.",
                 evidence=evidence.messages(asked),
             )
         elif exchange.response and view.is_short(sa, exchange.response):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from ipsecscope.diagnose import evidence, schedules
@@ -21,10 +21,10 @@ MIN_COPIES = 3  # a request and two repeats
 MIN_CYCLES = 2
 
 
-def waited(times_ns: list[int]) -> str:
-    """How often and how long something was repeated, and whose habit that is."""
+def waited(times_ns: list[int], sent: Sequence[MessageRecord]) -> str:
+    """How often and how long something was repeated, in which frames, and whose habit that is."""
     habit = schedules.habit(times_ns)
-    text = f"{times(len(times_ns))} within {seconds(times_ns[-1] - times_ns[0])}"
+    text = f"{times(len(times_ns))} within {seconds(times_ns[-1] - times_ns[0])} ({frames(sent)})"
     return text + (f", with pauses {habit}," if habit else "")
 
 
@@ -82,7 +82,7 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
         confidence=silence(view, moments),
         severity=MEDIUM if died else None,
         summary=f"{who(sa, 'initiator')} sent its first IKEv{sa.version} message to "
-        f"{socket(sa.responder.address, sa.responder.port)} {waited(moments)} ({frames(asked)}) and no answer "
+        f"{socket(sa.responder.address, sa.responder.port)} {waited(moments, asked)} and no answer "
         f"came{where}{', as before in the tunnel that stood until then' if died else ''}.",
         evidence=evidence.messages(asked),
         headline=not died and (len(moments) > 1 or view.horizon(moments[-1]) > 2 * NANOSECONDS),
@@ -339,7 +339,7 @@ def udp4500_blocked(sa: IkeSa, view: View) -> Iterator[Found]:
     yield Found(
         confidence=LIKELY if len(moments) >= MIN_COPIES and _is_small(asked) else POSSIBLE,
         summary=f"{who(sa, 'responder')} answers {who(sa, 'initiator')} on UDP port 500, but the first message on port 4500 was "
-        f"sent {waited(moments)} ({frames(asked)}) and nothing ever came back from there.{also}",
+        f"sent {waited(moments, asked)} and nothing ever came back from there.{also}",
         evidence=evidence.messages(asked),
     )
 
