@@ -82,7 +82,9 @@ def sentence(comparison: Comparison, headline: TapFinding | None) -> str:
         return f"{paired} packets pass both taps, {gone} {'is' if gone == 1 else 'are'} lost between them."
     missing = sum(comparison.count(way, State.MISSING) for way in WAYS)
     rest = f"; of {missing} more nothing proves that the other capture was recording" if missing else ""
-    return f"All {paired} packets that both captures could have pass both taps{rest}."
+    outside = any((comparison.states(side) == int(State.OUTSIDE)).any() for side in (0, 1))
+    during = " of the time that both captures cover" if outside else ""
+    return f"All {paired} packets{during} pass both taps{rest}."
 
 
 def _overlap(comparison: Comparison) -> tuple[int | None, int | None]:

@@ -19,6 +19,7 @@ from ipsecscope.timeline.tap_clock import NANOSECONDS, ClockFit
 from ipsecscope.timeline.tap_pairing import Pairing, pair
 from ipsecscope.timeline.tap_rows import Traffic
 
+MAX_ALIKE = 64  # incomplete packets with the same identification that a whole one is looked for among
 DUPLICATE_NS = NANOSECONDS  # behind the first copy, up to which another one counts as a duplicate and not as a replay
 FRAGMENT_NS = 90 * NANOSECONDS  # between a whole packet here and what is left of it there: reassembly gives up by then
 
@@ -182,7 +183,9 @@ class Comparison:
             states = self.states(side)
             parts: dict[tuple[int, int], list[int]] = {}
             for row in np.flatnonzero(there.kind == int(Kind.FRAGMENT)).tolist():
-                parts.setdefault((int(there.identification[row]), int(there.encapsulation[row])), []).append(row)
+                alike = parts.setdefault((int(there.identification[row]), int(there.encapsulation[row])), [])
+                if len(alike) < MAX_ALIKE:
+                    alike.append(row)
             if not parts:
                 continue
             waiting = np.flatnonzero(np.isin(states, (int(State.LOST), int(State.MISSING), int(State.OUTSIDE))))

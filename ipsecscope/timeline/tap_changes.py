@@ -71,8 +71,9 @@ FIELDS = (
 
 def changes(comparison: Comparison) -> list[Change]:
     """Every change, the most frequent of a field and direction first; at most ``MAX_CHANGES``."""
-    found = [each for field in FIELDS for each in _changes(comparison, field)]
-    found.sort(key=lambda each: ([f.name for f in FIELDS].index(each.field), -each.way, -each.packets, each.first))
+    found: list[Change] = []
+    for field in FIELDS:
+        found += sorted(_changes(comparison, field), key=lambda each: (-each.way, -each.packets, each.first))
     return found[:MAX_CHANGES]
 
 

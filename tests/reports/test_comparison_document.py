@@ -94,7 +94,7 @@ def test_document_is_valid_and_the_same_every_time() -> None:
 def test_two_interfaces_around_a_nat_lose_nothing() -> None:
     found = nat()
     assert found.headline is None
-    assert found.sentence == f"All {found.paired} packets that both captures could have pass both taps."
+    assert found.sentence == f"All {found.paired} packets pass both taps."
     assert (found.a.interface, found.b.interface) == ("inside", "outside")
     sources = [(each.before, each.after) for each in found.changes if each.field == "source"]
     assert ("10.1.0.1:4500", "198.51.100.7:20002") in sources
