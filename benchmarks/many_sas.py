@@ -200,7 +200,7 @@ def main() -> None:
         for sas in (number // 10, number):
             packets = write(path, sas)
             done = subprocess.run(
-                [sys.executable, __file__, "run", str(path)], capture_output=True, text=True, check=True
+                [sys.executable, __file__, "run", str(path)], stdout=subprocess.PIPE, text=True, check=True
             )
             found = json.loads(done.stdout)
             times.append(found["read_s"] + found["rules_s"])
