@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ipsecscope.decrypt.secret import Secret
-from ipsecscope.peers.config import Mode, Patience, Pool
+from ipsecscope.peers.authority import KeyKind
+from ipsecscope.peers.config import Identity, Mode, Patience, Pool
 from ipsecscope.peers.elements import Filter
 from ipsecscope.peers.entropy import SECOND, Instant
 from ipsecscope.peers.ikev1.config import (
     Ikev1Faults,
+    Method,
     NatTraversal,
     PhaseOneMode,
     PhaseOneOffer,
@@ -23,6 +25,7 @@ from ipsecscope.peers.scenario import (
     Changes,
     Ikev1Stage,
     Scenario,
+    World,
     behind,
     nat,
 )
@@ -51,6 +54,27 @@ def close(stage: Ikev1Stage, now: Instant) -> None:
         stage.initiator.close(sa, now)
 
 
+def certified(world: World, identity: Identity) -> Changes:
+    """Proves itself with an RSA certificate; trusts the example authority."""
+    issued = world.authority().issue(identity, KeyKind.RSA)
+    keys = {"private_key": issued.private_key, "certificates": issued.certificates}
+    return {**keys, "authorities": (world.authority().certificate,)}
+
+
+def certified_gateway(world: World, identity: Identity) -> Changes:
+    """A gateway with a certificate that knows users and hands out addresses."""
+    users = (("alice", Secret(b"wonderland")),)
+    return {**certified(world, identity), "users": users, "pool": Pool(("10.3.0.1",), ()), "remote_ts": ()}
+
+
+def trusting(world: World, identity: Identity) -> Changes:
+    """A user with a password who trusts the example authority."""
+    del identity
+    user = {"user": "alice", "password": Secret(b"wonderland"), "request_config": True, "local_ts": ()}
+    return {**user, "authorities": (world.authority().certificate,)}
+
+
+_THREE_NETWORKS = tuple(parse_selector(f"10.2.{number}.0/24") for number in (0, 1, 2))
 _AGGRESSIVE: Changes = {"mode": PhaseOneMode.AGGRESSIVE}
 _TRANSPORT: Changes = {
     "child_mode": Mode.TRANSPORT,
@@ -143,6 +167,49 @@ IKEV1_SCENARIOS: tuple[Scenario, ...] = (
         both={"xauth": True},
         hosts=("10.3.0.1", RIGHT_HOST),
         pings=2,
+    ),
+    Scenario(
+        name="ikev1-rsa",
+        title="main mode with RSA signatures; the certificates come in IKE fragments",
+        version=1,
+        left=certified,
+        right=certified,
+        both={"method": Method.RSA, "fragment_size": 576},
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-hybrid",
+        title="hybrid authentication in aggressive mode: the gateway signs, the user follows with XAUTH",
+        version=1,
+        left=trusting,
+        right=certified_gateway,
+        both={"method": Method.HYBRID, "psk": Secret(b""), **_AGGRESSIVE},
+        hosts=("10.3.0.1", RIGHT_HOST),
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-config-push",
+        title="the gateway pushes an address by mode configuration (SET and ACK) without being asked",
+        version=1,
+        left={"local_ts": ()},
+        right={"pool": Pool(("10.3.0.1",), ("10.2.0.53",)), "remote_ts": ()},
+        both={"push_config": True},
+        hosts=("10.3.0.1", RIGHT_HOST),
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-commit-bit",
+        title="the responder sets the commit bit; the initiator waits for CONNECTED before it uses its SAs",
+        version=1,
+        right={"commit_bit": True},
+        pings=2,
+    ),
+    Scenario(
+        name="ikev1-several-children",
+        title="three quick modes under one ISAKMP SA, each for a network of its own",
+        version=1,
+        left={"local_ts": (parse_selector("10.1.0.0/16"),), "remote_ts": _THREE_NETWORKS},
+        right={"local_ts": _THREE_NETWORKS, "remote_ts": (parse_selector("10.1.0.0/16"),)},
     ),
     Scenario(
         name="ikev1-xauth-wrong-password",

@@ -20,6 +20,8 @@ FRAGMENTED = {
     "ikev2-ml-kem-twice",
     "ikev2-followup-ke",
     "ikev2-followup-ke-simultaneous",
+    "ikev1-rsa",
+    "ikev1-hybrid",
 }  # a capture shows fragments, a peer sends messages
 WHOLE = [scenario.name for scenario in SCENARIOS if scenario.network is None and scenario.name not in FRAGMENTED]
 

@@ -138,8 +138,8 @@ def test_settings_all_tables_reach_the_configuration() -> None:
             id="certificate",
         ),
         pytest.param(
-            '[child]\nmode = "beet"\n' + PSK,
-            "f.toml: child.mode: Invalid enum value 'beet'; expected tunnel, transport",
+            '[child]\nmode = "routed"\n' + PSK,
+            "f.toml: child.mode: Invalid enum value 'routed'; expected tunnel, transport, beet",
             id="word",
         ),
         pytest.param(
