@@ -10,8 +10,10 @@ another port. Behind their gateway is the host 10.1.0.1; behind ours, 10.2.N.0/2
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +70,7 @@ class Network:
         self.names = {name: f"ipsecscope-{os.getpid()}-{name}" for name in ("ours", "theirs", "nat")}
 
     def __enter__(self) -> Self:
+        _sweep()
         try:
             self._ip(LAYOUT)
             prefixes = {"direct": "192.0.2", "inside": "10.10.0", "public": "198.51.100"}
@@ -116,6 +119,21 @@ class Network:
             self.command(place, command), check=True, capture_output=True, text=True, errors="replace", timeout=60
         )
         return done.stdout
+
+
+def _sweep() -> None:
+    """Remove what a run left behind that was killed: its namespaces, and what still runs in them."""
+    for place in Path("/run/netns").glob("ipsecscope-*-*"):
+        owner = place.name.split("-")[1]
+        if not owner.isdecimal() or Path("/proc", owner).exists():
+            continue
+        done = subprocess.run(
+            ["ip", "netns", "pids", place.name], check=False, capture_output=True, text=True, timeout=30
+        )
+        for number in done.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(number), signal.SIGKILL)
+        subprocess.run(["ip", "netns", "delete", place.name], check=False, capture_output=True, timeout=30)
 
 
 def reason_against_namespaces() -> str:

@@ -20,7 +20,7 @@ from interop_verdict import judge, opened_by
 
 from ipsecscope.decrypt.keylogs import read_keys
 
-AT_ONCE = 8  # sessions
+AT_ONCE = 10  # sessions
 FIRST_NUMBER = 11
 SECRETS = {
     "ike-any": {"secret": '"a test key that is no secret"'},
