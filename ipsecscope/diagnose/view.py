@@ -260,15 +260,19 @@ class View:
         kind = self._first_answer(sa, inner) if len(auths) == 1 else self._eap_answer(sa, auths, inner)
         if kind == "child-refused" and (sa.initiator.address, sa.responder.address) in self.sent_away:
             kind = "unknown"  # the notify is a REDIRECT (RFC 5685 section 6)
-        asked = self.inner(sa, auths[0].request)
-        if (
-            kind == "child-refused"
-            and len(auths) == 1
-            and asked is not None
-            and asked.is_below(sizes.min_success(sa.suite))
-        ):
+        if kind == "child-refused" and self.asks_no_child(sa):
             kind = "complete"  # no Child SA was asked for (RFC 6023)
         return Answer(kind, "inferred", last, None, inner, len(auths))
+
+    def asks_no_child(self, sa: IkeSa) -> bool:
+        """Whether IKE_AUTH asks for no Child SA (RFC 6023): it holds none, or has no room for one."""
+        auths = exchanges_of(sa, ExchangeType.IKE_AUTH)
+        if len(auths) != 1:
+            return False
+        if any(is_open(record) for record in auths[0].request):
+            return not any(next(bodies(r.payloads, ikev2.SecurityAssociation), None) for r in auths[0].request)
+        asked = self.inner(sa, auths[0].request)
+        return asked is not None and asked.is_below(sizes.min_success(sa.suite))
 
     @staticmethod
     def _first_answer(sa: IkeSa, inner: Inner) -> AnswerKind:

@@ -118,21 +118,23 @@ def child_no_proposal(sa: IkeSa, view: View) -> Iterator[Found]:
 
 
 def _refused_further(sa: IkeSa, view: View) -> Iterator[Found]:
-    """CREATE_CHILD_SA for a further tunnel, refused for its algorithms: only keys tell it from a renewal."""
+    """CREATE_CHILD_SA for a further tunnel, refused: only keys tell it from a renewal, or that there was none before."""
     for exchange in unrecovered(sa, view):
         error = error_of(exchange.response)
-        if is_renewal(exchange) is not False or error is None or int(error) in _NOT_PROPOSAL:
+        if is_renewal(sa, exchange, view) is not False or (error is not None and int(error) in _NOT_PROPOSAL):
             continue
         text = selectors_text(exchange.request)
         yield Found(
-            confidence=CERTAIN,
-            summary=f"{exchange.response[0].datagram.src} refused a further tunnel for {exchange.response[0].datagram.dst} with {error} "
-            f"({frames(exchange.records)}){f': {text}' if text else ''}; the IKE SA stays up.",
+            confidence=LIKELY if error is None else CERTAIN,
+            summary=f"{exchange.response[0].datagram.src} refused {'the' if error is None else 'a further'} tunnel for "
+            f"{exchange.response[0].datagram.dst}{'' if error is None else f' with {error}'} ({frames(exchange.records)}){f': {text}' if text else ''}; the IKE SA stays up.",
             evidence=(
                 *(each for record in exchange.response for each in evidence.errors(record)),
                 *evidence.messages(exchange.records),
             ),
-            causes=("the ESP algorithms differ", "PFS: one side wants a key exchange for the tunnel, the other none"),
+            causes=CLASS_CAUSES
+            if error is None
+            else ("the ESP algorithms differ", "PFS: one side wants a key exchange for the tunnel, the other none"),
         )
         return
 

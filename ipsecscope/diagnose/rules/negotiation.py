@@ -348,8 +348,18 @@ def clear_error_notify(sa: IkeSa) -> Iterator[Found]:
                 return
 
 
+def offers_shared_key(sa: IkeSa) -> bool:
+    """Whether the initiator offers to authenticate phase 1 with a pre-shared key, XAUTH's forms included."""
+    request = _request(sa)
+    offer = None if sa.version != 1 or request is None else first(request.payloads, ikev1.SecurityAssociation)
+    texts = [each.summary() for proposal in offer.proposals for each in proposal.transforms] if offer else []
+    return any("PRE_SHARED" in text for text in texts)
+
+
 def _v1_clear_error(sa: IkeSa) -> Iterator[Found]:
     hard = [(record, kind) for record, kind in clear_refusals(sa) if kind in _V1_HARD]
+    if offers_shared_key(sa):  # AUTH-001: the peer has no key
+        hard = [(record, kind) for record, kind in hard if kind != IsakmpNotifyType.INVALID_KEY_INFORMATION]
     if not hard or _reached_message_5(sa):
         return
     _, kind = hard[0]

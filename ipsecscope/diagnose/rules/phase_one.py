@@ -13,13 +13,13 @@ import msgspec
 
 from ipsecscope.diagnose import evidence, hints
 from ipsecscope.diagnose.rule import CERTAIN, CRITICAL, HIGH, LIKELY, POSSIBLE, Found, rule
-from ipsecscope.diagnose.rules.negotiation import phase_1
+from ipsecscope.diagnose.rules.negotiation import offers_shared_key, phase_1
 from ipsecscope.diagnose.view import View, copies, error_of, exchanges_of, is_open
 from ipsecscope.diagnose.words import NANOSECONDS, frames, seconds, times, who
 from ipsecscope.dissect import ikev1
 from ipsecscope.dissect.registry.isakmp import ConfigType, ExchangeType, NotifyType, XauthStatus
 from ipsecscope.timeline.contents import bodies
-from ipsecscope.timeline.sas import IkeSa, MessageRecord
+from ipsecscope.timeline.sas import IkeSa, MessageRecord, other
 
 REACTION_NS = NANOSECONDS  # an answer to message 5 comes within this time
 PATIENCE_NS = 2 * NANOSECONDS  # longer than the first pause of every known schedule but strongSwan's and IOS's
@@ -127,6 +127,7 @@ def reads_complaint(stop: Stop, view: View) -> bool | None:
 )
 def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """Message 5 that the responder cannot read, or a HASH_R of aggressive mode that the initiator does not accept."""
+    yield from _missing_key(sa)
     if not has_shared_key(sa):
         return
     yield from _refused_hash(sa, view)
@@ -171,6 +172,27 @@ def v1_psk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
             evidence=places,
             config=hints.psk_config(sa),
         )
+
+
+def _missing_key(sa: IkeSa) -> Iterator[Found]:
+    """INVALID-KEY-INFORMATION in the clear, with a pre-shared key on offer: its sender has none for this peer."""
+    told = [
+        record
+        for each in exchanges_of(sa, ExchangeType.INFORMATIONAL)
+        for record in (*each.request, *each.response)
+        if not record.encrypted and error_of([record]) == NotifyType.INVALID_KEY_INFORMATION
+    ]
+    if not told or not offers_shared_key(sa):
+        return
+    yield Found(
+        confidence=LIKELY,
+        summary=f"{who(sa, told[0].sender)} ended phase 1 with INVALID-KEY-INFORMATION ({frames(told)}), before anything was encrypted: it has "
+        f"no pre-shared key for {who(sa, other(told[0].sender))}.",
+        evidence=(*(each for record in told[:3] for each in evidence.errors(record)), *evidence.messages(told[:3])),
+        causes=(
+            f"no pre-shared key is configured there for {who(sa, other(told[0].sender))}, by its address or its identity",
+        ),
+    )
 
 
 def _refused_hash(sa: IkeSa, view: View) -> Iterator[Found]:
@@ -296,6 +318,7 @@ def v1_responder_rejects(sa: IkeSa) -> Iterator[Found]:
     swanctl="remote { auth = xauth } pools { … }",
     ios="crypto isakmp client configuration group G / pool P",
     rfc=("draft-beaulieu-ike-xauth", "draft-dukes-ike-mode-cfg"),
+    suppressed_by=("AUTH-005",),
 )
 def xauth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     """Transactions and no quick mode."""
@@ -340,7 +363,9 @@ def hang_up_of(sa: IkeSa, view: View) -> tuple[MessageRecord, list[MessageRecord
     exchange = phase_1(sa)
     if exchange is None or not exchange.response or not sa.handshake_seen or view.flows_of(sa):
         return None
-    if exchanges_of(sa, ExchangeType.QUICK_MODE, ExchangeType.TRANSACTION):
+    if any(each.response or each.initiated_by == "initiator" for each in exchanges_of(sa, ExchangeType.TRANSACTION)):
+        return None
+    if exchanges_of(sa, ExchangeType.QUICK_MODE):
         return None
     proof = exchange.response[-1]
     is_last = proof.is_encrypted if sa.mode == "main" else len(exchange.request) == 1

@@ -59,10 +59,11 @@ def _asks_for_group(exchange: Exchange) -> bool:
     return has_notify(exchange.response, NotifyType.INVALID_KE_PAYLOAD)
 
 
-def is_renewal(exchange: Exchange) -> bool | None:
+def is_renewal(sa: IkeSa, exchange: Exchange, view: View) -> bool | None:
     """Whether a CREATE_CHILD_SA request renews an SA: REKEY_SA or an SA payload for IKE; None where it is closed."""
     if not any(is_open(record) for record in exchange.request):
-        return None
+        made = [each for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA) if each.start_ns < exchange.start_ns]
+        return False if view.asks_no_child(sa) and not made else None  # there is nothing yet that could be renewed
     if has_notify(exchange.request, NotifyType.REKEY_SA):
         return True
     offer = next((b for r in exchange.request if (b := first(r.payloads, ikev2.SecurityAssociation))), None)
@@ -144,7 +145,7 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
     """A refused renewal of a tunnel that worked."""
     for exchange in unrecovered(sa, view):
         error = error_of(exchange.response)
-        if not view.flows_of(sa) or is_renewal(exchange) is False:
+        if not view.flows_of(sa) or is_renewal(sa, exchange, view) is False:
             continue
         if error is not None and int(error) not in {
             int(NotifyType.NO_PROPOSAL_CHOSEN),
@@ -198,12 +199,12 @@ def pfs_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
 def rekey_refused(sa: IkeSa, view: View) -> Iterator[Found]:
     """Refused CREATE_CHILD_SA without a later success."""
     for exchange in unrecovered(sa, view):
-        if is_renewal(exchange) is False:
+        if is_renewal(sa, exchange, view) is False:
             continue
         error = error_of(exchange.response)
         inner = view.inner(sa, exchange.response)
         yield Found(
-            confidence=CERTAIN if error is not None and is_renewal(exchange) else LIKELY,
+            confidence=CERTAIN if error is not None and is_renewal(sa, exchange, view) else LIKELY,
             summary=f"{exchange.response[0].datagram.src} refused {exchange.response[0].datagram.dst}'s CREATE_CHILD_SA"
             f"{f' with {error}' if error is not None else ''} ({frames(exchange.records)}).",
             evidence=evidence.messages(exchange.records),
