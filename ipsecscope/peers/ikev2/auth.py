@@ -1,19 +1,14 @@
 """IKE_AUTH: identities, proofs, the first Child SA (RFC 7296 sections 1.2, 2.15, 2.16 and 2.21.2).
 
-With EAP it takes several exchanges: the responder proves itself first, then asks; the initiator's own proof comes last
-and is keyed with what the EAP method gave.
+With EAP it takes several exchanges, which ``auth_eap.py`` holds.
 """
 
 from __future__ import annotations
 
-import contextlib
-
 from ipsecscope.decrypt.keymat import IkeKeys, mix_ppk
-from ipsecscope.decrypt.secret import Secret
 from ipsecscope.dissect.body import Body
 from ipsecscope.dissect.ikev2 import (
     Authentication,
-    Eap,
     IdentificationInitiator,
     IdentificationResponder,
     SecurityAssociation,
@@ -23,8 +18,7 @@ from ipsecscope.dissect.ikev2.notify import SetWindowSize
 from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, PpkIdType
 from ipsecscope.peers import events
 from ipsecscope.peers.config import NULL_IDENTITY, AuthMethod, Identity, RedirectAt, SettingError
-from ipsecscope.peers.eap import EapClient, EapServer
-from ipsecscope.peers.eap_tls import TlsEnd, TlsTrust
+from ipsecscope.peers.eap import EapClient
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev2 import authentication, child, redirect
 from ipsecscope.peers.ikev2.informational import DeleteIke
@@ -114,7 +108,7 @@ def accept(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
         return NOT_AUTHENTIC
     handshake = sa.handshake
     msk = handshake.eap.msk if handshake.eap is not None else None
-    if msk is None and not _take_identity(sa, received):
+    if msk is None and not take_identity(sa, received):
         return NOT_AUTHENTIC
     keys = _with_ppk(sa, received)
     if keys is None:
@@ -128,7 +122,7 @@ def accept(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     return AUTHENTICATED
 
 
-def _take_identity(sa: IkeSa, received: Received) -> bool:
+def take_identity(sa: IkeSa, received: Received) -> bool:
     """Learn IDr; whether it is the one we want to meet."""
     theirs = received.first(IdentificationResponder)
     if theirs is None:
@@ -192,44 +186,6 @@ def disbelieve(sa: IkeSa, received: Received | None, now: Instant) -> Input | No
     return None
 
 
-def begin_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Verify the gateway's proof, then answer its first EAP request."""
-    assert received is not None
-    proof = received.first(Authentication)
-    if proof is None or sa.handshake.eap is None or not _take_identity(sa, received):
-        return NOT_AUTHENTIC
-    reason = authentication.reason_against(sa, received, Proof(proof.method, proof.data), sa.keys, now)
-    if reason:
-        sa.count(f"AUTH refused: {reason}")
-        return NOT_AUTHENTIC
-    return continue_eap(sa, received, now)
-
-
-def continue_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Answer an EAP request: HDR, SK {EAP}."""
-    assert received is not None
-    asked = received.first(Eap)
-    if asked is None or sa.handshake.eap is None:
-        return NOT_AUTHENTIC
-    answered = sa.handshake.eap.take(asked, _tls_trust(sa, (), now))
-    if sa.handshake.eap.succeeded:
-        _report_msk(sa, now)
-        return EAP_SUCCEEDED
-    if answered is None:
-        sa.count(f"EAP failed: {sa.handshake.eap.why or 'refused'}")
-        return NOT_AUTHENTIC
-    sa.request(ExchangeType.IKE_AUTH, [answered], now)
-    return None
-
-
-def send_behind_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Send HDR, SK {AUTH}, keyed with the key of the EAP method."""
-    del received
-    proof = authentication.prove(sa, sa.keys, msk=sa.handshake.eap.msk)
-    sa.request(ExchangeType.IKE_AUTH, [authentication.payload(proof)], now)
-    return None
-
-
 # -- responder ---------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +245,7 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     handshake = sa.handshake
     behind_eap = handshake.eap is not None
     asked = handshake.first_auth or received
-    bodies: list[Body] = [] if behind_eap else _own_identity(sa)
+    bodies: list[Body] = [] if behind_eap else own_identity(sa)
     try:
         proof = authentication.prove(sa, sa.keys, msk=handshake.eap.msk if behind_eap else None)
     except SettingError:
@@ -320,7 +276,8 @@ def answer(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     return None
 
 
-def _own_identity(sa: IkeSa) -> list[Body]:
+def own_identity(sa: IkeSa) -> list[Body]:
+    """Our IDr."""
     identity = _claimed(sa)
     own = IdentificationResponder(id_type=identity.id_type, data=identity.data)
     sa.handshake.id_r = own.build()
@@ -346,70 +303,6 @@ def refuse(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
     sa.answer(received, [note(NotifyType.AUTHENTICATION_FAILED)], now)
     sa.close(now, "the initiator is not authentic")
     return None
-
-
-def start_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Answer HDR, SK {IDr, [CERT,] AUTH, EAP}: prove ourselves, then ask (RFC 7296 section 2.16)."""
-    assert received is not None
-    sa.handshake.first_auth = received
-    bodies = _own_identity(sa)
-    try:
-        proof = authentication.prove(sa, sa.keys)
-    except SettingError:
-        return NOT_AUTHENTIC
-    bodies += [*authentication.certificates(sa), authentication.payload(proof)]
-    users: dict[str, Secret] = dict(sa.config.users)
-    tls = TlsEnd(sa.config.credentials, is_server=True, newest=sa.config.newest_tls)
-    sa.handshake.eap = EapServer(sa.config.eap_methods, users, sa.owner.entropy, tls)
-    sa.answer(received, [*bodies, sa.handshake.eap.begin()], now)
-    return None
-
-
-def examine_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Take an EAP response and answer HDR, SK {EAP}."""
-    assert received is not None
-    answered, server = received.first(Eap), sa.handshake.eap
-    if answered is None or server is None:
-        return NOT_AUTHENTIC
-    following = server.take(answered, _tls_trust(sa, (server.user,), now))
-    if server.failed:
-        sa.answer(received, [following, note(NotifyType.AUTHENTICATION_FAILED)], now)
-        sa.close(now, "EAP failed")
-        return Found("EAP failed")
-    sa.answer(received, [following], now)
-    if not server.succeeded:
-        return None
-    _report_msk(sa, now)
-    return EAP_SUCCEEDED
-
-
-def examine_behind_eap(sa: IkeSa, received: Received | None, now: Instant) -> Input | None:
-    """Verify HDR, SK {AUTH} with the key of the EAP method."""
-    assert received is not None
-    proof, server = received.first(Authentication), sa.handshake.eap
-    if proof is None or server is None:
-        return NOT_AUTHENTIC
-    given = Proof(proof.method, proof.data)
-    reason = authentication.reason_against(sa, received, given, sa.keys, now, msk=server.msk)
-    if reason:
-        sa.count(f"AUTH refused: {reason}")
-    return NOT_AUTHENTIC if reason else AUTHENTICATED
-
-
-def _tls_trust(sa: IkeSa, names: tuple[str, ...], now: Instant) -> TlsTrust:
-    """Whom EAP-TLS must show us: who IKE says that it is, or what it called itself in EAP."""
-    identities = [] if sa.remote_id is None else [sa.remote_id]
-    for name in names:
-        with contextlib.suppress(SettingError):
-            identities.append(Identity.parse(name))
-    return TlsTrust(sa.config.authorities, tuple(identities), now)
-
-
-def _report_msk(sa: IkeSa, now: Instant) -> None:
-    """Tell the owner of the key that EAP gave."""
-    msk = sa.handshake.eap.msk
-    if msk:
-        sa.say(events.MskDerived, now, spi_i=sa.spi_i, spi_r=sa.spi_r, msk=msk)
 
 
 def _own_window(sa: IkeSa) -> list[Body]:
@@ -465,18 +358,14 @@ __all__ = [
     "NOT_AUTHENTIC",
     "accept",
     "answer",
-    "begin_eap",
     "cannot_prove",
     "complete",
-    "continue_eap",
     "disbelieve",
     "established",
     "examine",
-    "examine_behind_eap",
-    "examine_eap",
+    "own_identity",
     "refuse",
     "send",
-    "send_behind_eap",
-    "start_eap",
+    "take_identity",
     "watch",
 ]

@@ -10,6 +10,7 @@ from ipsecscope.dissect.registry.ikev2 import NotifyType
 from ipsecscope.peers.entropy import Instant
 from ipsecscope.peers.ikev2 import (
     auth,
+    auth_eap,
     create_child,
     informational,
     intermediate,
@@ -139,15 +140,15 @@ IKE_SA_TABLE: Table[State] = Table(
             sa_init.KEYS_COMPLETE: _PROVES,
         },
         State.AUTH_SENT: {
-            Reply("EAP"): Go(State.EAP_SENT, auth.begin_eap, "answers the gateway's EAP request"),
+            Reply("EAP"): Go(State.EAP_SENT, auth_eap.begin, "answers the gateway's EAP request"),
             Reply("AUTH"): Go(None, auth.accept, "the responder proves its identity"),
             auth.AUTHENTICATED: Go(State.ESTABLISHED, auth.complete, "the proof holds"),
             auth.NOT_AUTHENTIC: _NOT_AUTHENTIC,
             auth.CANNOT_PROVE: _CANNOT,
         },
         State.EAP_SENT: {
-            Reply("EAP"): Go(None, auth.continue_eap, "answers the gateway's EAP request"),
-            auth.EAP_SUCCEEDED: Go(State.AUTH_SENT, auth.send_behind_eap, "proves itself with the key that EAP gave"),
+            Reply("EAP"): Go(None, auth_eap.go_on, "answers the gateway's EAP request"),
+            auth.EAP_SUCCEEDED: Go(State.AUTH_SENT, auth_eap.send_proof, "proves itself with the key that EAP gave"),
             auth.NOT_AUTHENTIC: _NOT_AUTHENTIC,
         },
         State.INIT_ANSWERED: {
@@ -156,17 +157,17 @@ IKE_SA_TABLE: Table[State] = Table(
             auth.AUTHENTICATED: Go(
                 State.ESTABLISHED, auth.answer, "believes the initiator and proves its own identity"
             ),
-            auth.EAP_WANTED: Go(State.EAP_ASKED, auth.start_eap, "proves its identity and asks for EAP"),
+            auth.EAP_WANTED: Go(State.EAP_ASKED, auth_eap.start, "proves its identity and asks for EAP"),
             auth.NOT_AUTHENTIC: _REFUSES,
         },
         State.EAP_ASKED: {
-            Request("IKE_AUTH"): Go(None, auth.examine_eap, "takes an EAP response"),
+            Request("IKE_AUTH"): Go(None, auth_eap.examine, "takes an EAP response"),
             auth.EAP_SUCCEEDED: Go(State.EAP_DONE, ignore, "waits for the proof that EAP gave the key for"),
             Found("EAP failed"): Go(State.CLOSED, ignore, "the password is wrong"),
             auth.NOT_AUTHENTIC: _REFUSES,
         },
         State.EAP_DONE: {
-            Request("IKE_AUTH"): Go(None, auth.examine_behind_eap, "takes the proof behind EAP"),
+            Request("IKE_AUTH"): Go(None, auth_eap.examine_proof, "takes the proof behind EAP"),
             auth.AUTHENTICATED: Go(State.ESTABLISHED, auth.answer, "believes the initiator and proves itself again"),
             auth.NOT_AUTHENTIC: _REFUSES,
         },
