@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 from lab import FAILING, HEALTHY, LAB, capture, diagnosed, truth
 
+from ipsecscope.decrypt.keylogs import read_keys
+from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.diagnose.engine import diagnose
+from ipsecscope.timeline.analysis import analyze
+
 # The codes that name a root cause: the first is the diagnosis itself, the others are what the wire shows of it where
 # it cannot tell more (AUTHENTICATION_FAILED is one class, a refused Child SA is one class, silence is one class).
 CODES: dict[str, tuple[str, ...]] = {
@@ -148,3 +153,16 @@ def test_far_captures_name_what_their_side_sees() -> None:
         headline = diagnosed(LAB / scenario / "capture-far.pcap").headline
         assert headline is not None, scenario
         assert headline.code in codes
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("scenario", "wrong"), [("fail-wrong-psk-v2", "pre-shared keys differ"), ("fail-ppk-mismatch", "(PPK) differ")]
+)
+def test_a_proof_that_does_not_fit_the_responders_key_says_which_key(scenario: str, wrong: str) -> None:
+    ring = KeyRing(read_keys(LAB / scenario / "responder.log").records)
+    headline = diagnose(analyze([str(capture(scenario))], ring=ring)).headline
+    assert headline is not None
+    assert headline.code == "AUTH-002"
+    assert "does not fit the key at hand, so check first whether the " in headline.sentence
+    assert headline.sentence.endswith(f"{wrong}.")

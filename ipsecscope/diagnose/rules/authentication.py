@@ -138,6 +138,12 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     name = f" with {answer.notify}" if answer.notify is not None else ""
     how = "" if answer.basis == "decrypted" else ": its encrypted answer has room for an error and for nothing else"
     causes = ranked_causes(sa, view)
+    checked = view.analysis.verified.get(sa.id)
+    advice = f"Check first whether {causes[0]}."
+    if checked is not None and checked.initiator is False and not uses_certificate(sa, view):
+        wrong = CAUSES["ppk" if _both_announce(sa, NotifyType.USE_PPK) else "psk"]
+        causes = (wrong, *(each for each in causes if each != wrong))
+        advice = f"Its proof does not fit the key at hand, so check first whether {wrong}."
     claimed = end_of(sa, "initiator").id
     as_whom = f" (which calls itself {claimed[1]})" if claimed is not None else ""
     yield Found(
@@ -145,7 +151,7 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
         if answer.inner is None or answer.inner.low <= sizes.LONE_NOTIFY_MAX
         else POSSIBLE,
         summary=f"{who(sa, 'responder')} refused to authenticate {who(sa, 'initiator')}{as_whom}{name} "
-        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. Check first whether {causes[0]}.",
+        f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. {advice}",
         evidence=(*_error_places(exchange.response), *evidence.messages(exchange.records)),
         equation=None if answer.inner is None else answer.inner.equation,
         causes=causes,
