@@ -38,7 +38,7 @@ from ipsecscope.peers.scenario import (
     behind,
 )
 from ipsecscope.peers.scenarios_ikev2 import certified, probe
-from ipsecscope.peers.traffic import Host, Idle, Ping, Transfer
+from ipsecscope.peers.traffic import Host, Idle, Ping, Refusing, Transfer
 
 BEGIN: Instant = EPOCH + 2 * SECOND  # when hosts begin: the tunnel stands by then
 ROUTER = "192.0.2.254"
@@ -289,6 +289,22 @@ NETWORK_SCENARIOS: tuple[Scenario, ...] = (
         traffic=pings(8, 56, 100, 200, 300, 400, 500, 600, 700, 800),
         lasts=15,
         fails="ICV_LENGTH_MISMATCH",
+    ),
+    Scenario(
+        name="esp-outside-selectors",
+        title="the initiator puts packets of a network into the tunnel that the tunnel is not for",
+        traffic=lambda: (
+            [*pings(56, count=3)()[0], Ping("10.9.0.10", RIGHT_HOST, start=BEGIN, count=5, identifier=9)],
+            [Idle(RIGHT_HOST)],
+        ),
+        lasts=8,
+        fails="OUTSIDE_SELECTORS",
+    ),
+    Scenario(
+        name="esp-inner-refusal",
+        title="the tunnel works, and a firewall behind the responder answers every ping with ICMP: prohibited",
+        traffic=lambda: ([Ping(LEFT_HOST, RIGHT_HOST, start=BEGIN, count=5)], [Refusing(RIGHT_HOST)]),
+        lasts=8,
     ),
     Scenario(
         name="esp-near-wrap",

@@ -13,10 +13,22 @@ from ipsecscope.dissect.natt import Endpoint
 from ipsecscope.dissect.registry.ip_protocols import IpProtocol
 from ipsecscope.dissect.wire import WireError
 from ipsecscope.peers.entropy import MILLISECOND, SECOND, Instant
-from ipsecscope.peers.packets import ECHO_REPLY, ECHO_REQUEST, IcmpEcho, Pieces, echo_packet, split, udp_packet
+from ipsecscope.peers.packets import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    IcmpEcho,
+    Pieces,
+    echo_packet,
+    ip_packet,
+    split,
+    udp_packet,
+)
 from ipsecscope.peers.tcp import TcpEndpoint, TcpState
 
 PING_DATA: Final = bytes(range(0x10, 0x40))  # 48 octets behind a time stamp of 8 make the usual 56
+UNREACHABLE: Final = 3  # ICMP, RFC 792
+PROHIBITED: Final = 13
+QUOTED: Final = 8  # octets behind the header of the packet that an ICMP error is about
 VOICE_FRAME: Final = 160  # octets: 20 ms of G.711
 VOICE_INTERVAL: Final = 20 * MILLISECOND
 VOICE_TOS: Final = 0xB8  # DSCP EF, RFC 3246
@@ -90,6 +102,17 @@ class Idle:
     def handle_timer(self, now: Instant) -> None:
         """Nothing is due."""
         del now
+
+
+class Refusing(Idle):
+    """A host, or the firewall in front of it, that answers everything with ICMP: prohibited (RFC 1812 section 5.2.7.1)."""
+
+    def receive(self, pieces: Pieces, now: Instant) -> None:
+        """Say no."""
+        del now
+        if pieces.version == 4:
+            message = bytes((UNREACHABLE, PROHIBITED)) + bytes(6) + pieces.head + pieces.payload[:QUOTED]
+            self.send(ip_packet(self.address, pieces.source, IpProtocol.ICMP, message))
 
 
 class Repeating(Idle):

@@ -17,7 +17,7 @@ from ipsecscope.peers.scenarios import BY_NAME
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 # What only keys show: without them the tunnel works, or the class is one with others.
-KEYS_NEEDED = {"ikev2-mode-mismatch", "ikev2-refused-again-and-again"}
+KEYS_NEEDED = {"ikev2-mode-mismatch", "esp-outside-selectors", "ikev2-refused-again-and-again"}
 # No fault of the peers, and still what a headline is for.
 NOTEWORTHY = {"ikev2-nat-rebinding-outside": "NAT-007", "ikev2-eap-tls-untrusted": "AUTH-010"}
 # About the capture and not about the tunnel: never a headline.

@@ -38,6 +38,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "NAT_T_UNSUPPORTED": ("NAT-005",),
     "NETWORK_ID_MISMATCH": ("INTEROP-004", "PH1-004"),
     "NO_CONFIG_FOR_PEER": ("PH1-005",),
+    "OUTSIDE_SELECTORS": ("ESP-007",),
     "PEER_SILENT": ("LIFE-006",),
     "QUICK_MODE_NOT_COMPLETED": ("PH2-006",),
     "QUICK_MODE_UNANSWERED": ("PH2-005",),
