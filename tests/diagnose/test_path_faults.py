@@ -15,10 +15,12 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import ROOT, SHARED
+from played import analysed
 
 from ipsecscope.decrypt.keylogs import read_keys
 from ipsecscope.decrypt.keylogs.exporters.ipsecscope_log import ipsecscope_log
 from ipsecscope.decrypt.keyring import KeyRing
+from ipsecscope.diagnose.engine import diagnose
 from ipsecscope.diagnose.two_taps import Capture, Compared, TapFinding, compare_captures
 from ipsecscope.peers.elements import Delay, Element, Mtu, Nat
 from ipsecscope.peers.entropy import Entropy
@@ -30,6 +32,7 @@ from ipsecscope.peers.scenarios import BY_NAME
 from ipsecscope.peers.scenarios_network import pings
 from ipsecscope.peers.traffic import Host, Idle
 from ipsecscope.timeline.comparison import Comparison, State
+from ipsecscope.timeline.sas import Suite
 from ipsecscope.timeline.tap import read_tap
 
 LAB = SHARED / "captures" / "lab"
@@ -150,6 +153,16 @@ def test_fault_is_named_from_one_capture_and_proven_by_two(
 def test_keys_make_the_difference_of_pfs_certain() -> None:
     (leader, *_) = leading(compared("ikev2-pfs-mismatch", keyed=True))
     assert (leader.code, leader.confidence) == ("PH2-007", "certain")
+
+
+def test_a_refusal_of_other_algorithms_than_those_that_stand_is_not_certainly_about_pfs() -> None:
+    analysis = analysed("ikev2-pfs-mismatch", "all")
+    (sa,) = analysis.ike_sas
+    assert [each.confidence for each in diagnose(analysis).findings if each.code == "PH2-007"] == ["certain"]
+    before = Suite(encr="ENCR_CAMELLIA_CBC", key_length=256, integ="AUTH_HMAC_SHA2_256_128")
+    children = tuple(msgspec.structs.replace(child, suite=before) for child in sa.child_sas)
+    changed = msgspec.structs.replace(analysis, ike_sas=(msgspec.structs.replace(sa, child_sas=children),))
+    assert [each.confidence for each in diagnose(changed).findings if each.code == "PH2-007"] == ["likely"]
 
 
 # Look-alike: scenario, what both taps lead with, and what must not be said of it, whatever the confidence.
