@@ -46,7 +46,7 @@ def disagreements(analysis: Analysis, events: list[dict[str, Any]]) -> Iterator[
 def unopened(analysis: Analysis) -> list[int]:
     """The frames of encrypted IKE messages that no key opened."""
     records = [record for sa in analysis.ike_sas for each in sa.exchanges for record in each.records]
-    return [each.frame for each in records if each.encrypted and not (each.opening and each.opening.is_open)]
+    return [each.frame for each in records if each.is_encrypted and not (each.opening and each.opening.is_open)]
 
 
 def opened_by(capture: Path, records: Iterable[KeyRecord]) -> None:
@@ -55,6 +55,9 @@ def opened_by(capture: Path, records: Iterable[KeyRecord]) -> None:
     frames = unopened(analysis)
     if frames:
         raise NotHappenedError(f"charon's log does not open frames {frames}")
+    opened = {flow.dst for flow in analysis.flows if (of := analysis.traffic.get(flow.id)) and of.opened}
+    if len(opened) != 2 or any(flow.encapsulation != "udp" for flow in analysis.flows):
+        raise NotHappenedError(f"ESP in UDP was opened to {sorted(opened)} only")
     refused = [flow for flow, result in analysis.traffic.items() if result.refused or not result.opened]
     if refused:
         raise NotHappenedError(f"charon's log does not open ESP of {refused}")
