@@ -76,9 +76,11 @@ def _one_way(sa: IkeSa, view: View) -> Found | None:
     for flow, back in pairs(sa, view):
         quiet_ns = view.horizon(flow.first_ns) if back is None else flow.last_ns - back.last_ns
         sent, returned = _numbers(flow), 0 if back is None else _numbers(back)
-        if sent - returned < (MIN_ONE_WAY if back is None else MIN_AHEAD) or returned * 2 > sent:
+        # Of a flow that began before the capture, what answered it may lie there too.
+        enough = MIN_AHEAD if back is not None else MIN_ONE_WAY if flow.first_seq == 1 else MIN_ORPHANS
+        if sent - returned < enough or returned * 2 > sent:
             continue
-        if quiet_ns < (SETTLED_NS if back is None else STOPPED_NS):
+        if quiet_ns < max(SETTLED_NS if back is None else STOPPED_NS, 3 * _quickest_answer(sa)):
             continue
         if not view.saw(flow.dst, flow.src) or _returns_elsewhere(sa, view, flow, back):
             continue
@@ -97,6 +99,14 @@ def _one_way(sa: IkeSa, view: View) -> Found | None:
             subject=sa.id,
         )
     return best
+
+
+def _quickest_answer(sa: IkeSa) -> int:
+    """The least that an IKE message of this SA took to be answered, nanoseconds: no ESP is answered sooner."""
+    taken = [
+        each.response[0].time_ns - each.request[0].time_ns for each in sa.exchanges if each.request and each.response
+    ]
+    return max(min(taken, default=0), 0)
 
 
 def _numbers(flow: Flow) -> int:
