@@ -411,10 +411,11 @@ def phase2_retry_storm(sa: IkeSa, view: View) -> Iterator[Found]:
         refused = refused_creations(sa, view)
     if len(refused) < STORM:
         return
-    records = [record for each in refused for record in each.request]
+    records = [record for each in refused for record in each.records]
+    asker = who(sa, refused[0].initiated_by)
     span = records[-1].time_ns - records[0].time_ns
     yield Found(
         confidence=CERTAIN,
-        summary=f"{records[0].datagram.src} was refused a tunnel {times(len(refused))} within {seconds(span)} ({frames(records)}).",
+        summary=f"{asker} was refused a tunnel {times(len(refused))} within {seconds(span)} ({frames(records)}).",
         evidence=evidence.messages(records),
     )

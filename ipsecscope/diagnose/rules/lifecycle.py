@@ -68,7 +68,8 @@ def _unanswered(sa: IkeSa, role: Role) -> list[MessageRecord]:
             and each.type in (ExchangeType.INFORMATIONAL, ExchangeType.CREATE_CHILD_SA)
         ]
         records = [record for each in open_ones for record in copies(each, role)]
-        return records if len(rounds(records)) > 1 or len(open_ones) > 1 else []
+        waited = bool(records) and records[-1].time_ns - records[0].time_ns >= APART_NS  # a window is sent at once
+        return records if len(rounds(records)) > 1 or (len(open_ones) > 1 and waited) else []
     kinds = [IsakmpExchangeType.INFORMATIONAL]
     if _had_tunnel(sa):  # else nothing had worked that could be forgotten: quick mode itself is not answered
         kinds.append(IsakmpExchangeType.QUICK_MODE)

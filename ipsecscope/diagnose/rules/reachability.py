@@ -72,6 +72,9 @@ def peer_silent(sa: IkeSa, view: View) -> Iterator[Found]:
         return
     asked = copies(first[-1], "initiator")
     moments = rounds(asked)
+    header = asked[0].message.header if asked else None
+    if header is not None and header.spi_r != bytes(8):  # an answer whose question the capture lacks
+        return
     if not moments or sa.id in view.icmp_of:
         return
     before = view.previous(sa)

@@ -23,6 +23,7 @@ from ipsecscope.dissect.registry.ikev2 import ExchangeType, NotifyType, Security
 from ipsecscope.timeline.contents import first
 from ipsecscope.timeline.sas import Exchange, IkeSa, Role, Suite
 
+CROSSING_NS = NANOSECONDS  # between two renewals that cross each other
 RETRY_NS = NANOSECONDS  # a request with another group comes within this time
 
 
@@ -39,17 +40,24 @@ def refused_creations(sa: IkeSa, view: View) -> list[Exchange]:
 
 
 def unrecovered(sa: IkeSa, view: View) -> list[Exchange]:
-    """Refused CREATE_CHILD_SA exchanges without a later success of the same side (a retry with another group, say)."""
+    """Refused CREATE_CHILD_SA exchanges that nothing makes good.
+
+    That is a later success of the same side (a retry with another group, say), or one of the other side at that very
+    time: then the two crossed (RFC 7296 2.25).
+    """
     refused = refused_creations(sa, view)
     known = {id(each) for each in refused}
     last: dict[Role, int] = {}
-    for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA):
-        if each.response and id(each) not in known:
-            last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
+    good = [each for each in exchanges_of(sa, ExchangeType.CREATE_CHILD_SA) if each.response and id(each) not in known]
+    for each in good:
+        last[each.initiated_by] = max(last.get(each.initiated_by, 0), each.start_ns)
     return [
         each
         for each in refused
         if last.get(each.initiated_by, 0) <= each.start_ns
+        and not any(
+            one.initiated_by != each.initiated_by and abs(one.start_ns - each.start_ns) < CROSSING_NS for one in good
+        )
         and not (_asks_for_group(each) and view.horizon(each.stop_ns) < RETRY_NS)
     ]
 
