@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ipsecscope.capture.datagrams import Encapsulation
 from ipsecscope.dissect import ikev2
 from ipsecscope.dissect.registry.ikev2 import ExchangeType
 from ipsecscope.dissect.registry.isakmp import ExchangeType as IsakmpExchangeType
@@ -108,10 +109,7 @@ def _settle(sa: SaTracker) -> IkeSa:
         suite=_suite(sa),
         offers=tuple(_offers(sa)),
         nat=nat_of(sa),
-        nat_t=any(
-            record.datagram.marker or NAT_T_PORT in (record.datagram.sport, record.datagram.dport)
-            for record in _records(sa)
-        ),
+        nat_t=any(map(_floated, _records(sa))),
         auth=_auth(sa, facts),
         established_ns=established,
         closed_ns=facts.closed_ns,
@@ -131,6 +129,13 @@ def _mode(sa: SaTracker) -> str | None:
     if sa.version != 1:
         return None
     return next((_MODES[int(each.type)] for each in sa.exchanges if int(each.type) in _MODES), None)
+
+
+def _floated(record: MessageRecord) -> bool:
+    """Whether a message came by UDP where ESP may follow (RFC 3948); in TCP the marker says nothing of the kind."""
+    datagram = record.datagram
+    by_udp = datagram.encapsulation is Encapsulation.UDP
+    return by_udp and (datagram.marker or NAT_T_PORT in (datagram.sport, datagram.dport))
 
 
 def _endpoint(sa: SaTracker, role: Role) -> Endpoint:
