@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 MAX_PRINTED = 150  # lines of one test's output that the summary repeats
+
+hypothesis.settings.register_profile("ipsecscope", deadline=None)  # how busy the machine is proves nothing
+hypothesis.settings.load_profile("ipsecscope")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
