@@ -115,6 +115,7 @@ class Case(NamedTuple):
     our_host: str = "10.2.{n}.1"
     their_host: str = "10.1.0.1"
     finds: str = ""  # the codes of which our analyser's headline must have one; none: there must be no headline
+    pings: int = 60  # of ours, one a second: they go on through every rekeying
     half_open: int = 0  # IKE SAs that are begun and left behind from our address before
 
     @property

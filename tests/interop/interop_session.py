@@ -19,7 +19,6 @@ from interop_charon import PATIENCE, Charon, NotHappenedError, wait_for
 from interop_network import Network
 from interop_ours import Launcher, Running
 
-PINGS = 60  # of ours, one a second: they go on through every rekeying
 MAX_LOST_PINGS = 2  # the first one may overtake the last message of quick mode, the last one our Delete
 PINGING = 1.6  # seconds after the Child SA was created: time for a second ping
 ENDS = ("swanctl --terminate --ike", "cut")  # steps behind which no Delete of ours is to be expected
@@ -120,7 +119,7 @@ class Session:
             self._network.run("ours", command)
         options = f"--capture ours.pcapng --key-log ours.keys --events events.jsonl {self.case.asks}"
         if self.case.succeeds:
-            options += f" --ping {self.their_host} --ping-from {self.our_host} --count {PINGS}"
+            options += f" --ping {self.their_host} --ping-from {self.our_host} --count {self.case.pings}"
         if verb == "initiate":
             options += f" --duration {STAY}"
         self._running = self._launcher.start(self.folder, [verb, "peer.toml", *options.split()])

@@ -212,6 +212,7 @@ IKEV2_SUCCEEDS = (
         GCM,
         Told("dpd_delay = 1s"),
         "ping\ncharon logs parsed INFORMATIONAL response \\d+ \\[ \\]",
+        pings=2,  # charon asks only where it hears nothing else
     ),
     *sessions("IKEv2 deleted by charon", GCM, script=DELETED_BY_CHARON),
     *sessions(
@@ -425,6 +426,7 @@ IKEV1_SUCCEEDS = (
         V1,
         Told("dpd_delay = 1s"),
         "ping\ncharon logs parsed INFORMATIONAL_V1 request \\d+ \\[ HASH N\\(DPD_ACK\\) \\]",
+        pings=2,  # charon asks only where it hears nothing else
     ),
     *sessions("IKEv1 deleted by charon", V1, script=DELETED_BY_CHARON),
     *sessions(
