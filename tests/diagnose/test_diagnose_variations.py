@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 from scenes import Capture, captured, of_direction, of_name
+from test_diagnose_generated import KEYS_NEEDED
 from test_diagnose_lab import ALSO_TRUE, CODES
 
 from ipsecscope.diagnose.engine import Diagnosis
@@ -26,7 +27,7 @@ SUITES = {
 ETHERNET_HEADER = 14
 MAX_FRAMES = 200
 # Their peers' messages are crafted with a suite of their own, so another one is a fault more; or only keys tell.
-OWN_SUITE = {"ikev2-half-open-flood", "ikev2-unknown-address", "ikev2-mode-mismatch", "ikev2-refused-again-and-again"}
+OWN_SUITE = {"ikev2-half-open-flood", "ikev2-unknown-address", *KEYS_NEEDED}
 EVERY = 4  # each scenario with one suite here; another one is taken for the next
 # A cut in the middle of a handshake looks like somebody who stops there, and may be named for that.
 OF_CUTS = {
