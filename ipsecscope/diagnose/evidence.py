@@ -62,6 +62,11 @@ def errors(record: MessageRecord) -> tuple[Evidence, ...]:
     )
 
 
+def all_errors(records: Iterable[MessageRecord]) -> tuple[Evidence, ...]:
+    """The error notifies of several messages."""
+    return tuple(each for record in records for each in errors(record))
+
+
 def flow(each: Flow) -> tuple[Evidence, ...]:
     """The first and the last packet of a flow."""
     label = f"{each.protocol} {each.spi:08x} {each.src} → {each.dst}"

@@ -18,7 +18,6 @@ from ipsecscope.diagnose.rule import (
     MEDIUM,
     POSSIBLE,
     Confidence,
-    Evidence,
     Found,
     rule,
 )
@@ -68,7 +67,8 @@ def uses_certificate(sa: IkeSa, view: View) -> bool | None:
     return inner.low > CERTIFICATE_SIZE
 
 
-def _asks_for_certificate(sa: IkeSa) -> bool:
+def asks_for_certificate(sa: IkeSa) -> bool:
+    """Whether the responder's IKE_SA_INIT lists authorities that it trusts."""
     return any(
         next(bodies(record.payloads, ikev2.CertificateRequest), None) is not None
         for exchange in opening(sa)
@@ -76,7 +76,8 @@ def _asks_for_certificate(sa: IkeSa) -> bool:
     )
 
 
-def _both_announce(sa: IkeSa, kind: int) -> bool:
+def both_announce(sa: IkeSa, kind: int) -> bool:
+    """Whether both sides sent a notify of this type in the opening."""
     first = opening(sa)
     return any(has_notify(each.request, kind) for each in first) and any(
         has_notify(each.response, kind) for each in first
@@ -89,9 +90,9 @@ def ranked_causes(sa: IkeSa, view: View) -> tuple[str, ...]:
     order = ["cert", "id", "crl", "method", "psk"] if large else ["psk", "id", "method"]
     if large is None:
         order = ["psk", "id", "cert", "method", "crl"]
-    if not large and _asks_for_certificate(sa):
+    if not large and asks_for_certificate(sa):
         order = ["method", *(each for each in order if each != "method")]
-    if _both_announce(sa, NotifyType.USE_PPK):
+    if both_announce(sa, NotifyType.USE_PPK):
         order = ["ppk", *order]
     return tuple(CAUSES[each] for each in order)
 
@@ -141,7 +142,7 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
     checked = view.analysis.verified.get(sa.id)
     advice = f"Check first whether {causes[0]}."
     if checked is not None and checked.initiator is False and not uses_certificate(sa, view):
-        wrong = CAUSES["ppk" if _both_announce(sa, NotifyType.USE_PPK) else "psk"]
+        wrong = CAUSES["ppk" if both_announce(sa, NotifyType.USE_PPK) else "psk"]
         causes = (wrong, *(each for each in causes if each != wrong))
         advice = f"Its proof does not fit the key at hand, so check first whether {wrong}."
     claimed = end_of(sa, "initiator").id
@@ -152,124 +153,18 @@ def v2_auth_failed(sa: IkeSa, view: View) -> Iterator[Found]:
         else POSSIBLE,
         summary=f"{who(sa, 'responder')} refused to authenticate {who(sa, 'initiator')}{as_whom}{name} "
         f"({frames(exchange.response)}, {clock(exchange.response[0].time_ns)}){how}. {advice}",
-        evidence=(*_error_places(exchange.response), *evidence.messages(exchange.records)),
+        evidence=(*evidence.all_errors(exchange.response), *evidence.messages(exchange.records)),
         equation=None if answer.inner is None else answer.inner.equation,
         causes=causes,
         config=hints.psk_config(sa) if causes[0] == CAUSES["psk"] else {},
     )
 
 
-def _error_places(records: tuple[MessageRecord, ...]) -> tuple[Evidence, ...]:
-    return tuple(each for record in records for each in evidence.errors(record))
-
-
-@rule(
-    "AUTH-004",
-    "auth-method-mismatch",
-    HIGH,
-    title="The two sides seem to expect different authentication methods",
-    means="One side proves itself with a key, the other wants a certificate (or the other way round).",
-    detect="The responder asks for certificates, the initiator sends a message without room for one, and is refused.",
-    look_alikes={"AUTH-002": "a gateway that serves both asks for certificates in any case"},
-    causes=("one side uses pre-shared keys, the other certificates", "EAP is expected"),
-    confirm="The responder's log; IKE keys for this capture.",
-    fix="Use the same method on both sides.",
-    swanctl="local { auth = pubkey; certs = … } remote { auth = pubkey }",
-    ios="crypto ikev2 profile P / authentication local rsa-sig / authentication remote rsa-sig",
-    libreswan="leftauth=rsasig, rightauth=rsasig, leftcert=…",
-    rfc=("RFC 7296 2.15", "RFC 9593"),
-    headline=False,
-)
-def auth_method_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refused key where certificates were asked for, by either side."""
-    yield from _unwanted_key(sa, view)
-    answer = view.answer(sa)
-    if (
-        answer.kind != "refused"
-        or answer.exchange is None
-        or answer.rounds > 1
-        or uses_certificate(sa, view) is not False
-    ):
-        return
-    if not _asks_for_certificate(sa) or not answer.exchange.request:
-        return
-    asked = [record for exchange in opening(sa) for record in exchange.response]
-    inner = view.inner(sa, answer.exchange.request)
-    yield Found(
-        confidence=POSSIBLE,
-        summary=f"{who(sa, 'responder')} asked for a certificate ({frames(asked)}), {who(sa, 'initiator')} sent no message large "
-        f"enough for one ({frames(answer.exchange.request)}), and was refused ({frames(answer.exchange.response)}).",
-        evidence=(
-            *(each for record in asked for each in evidence.payloads(record, ikev2.CertificateRequest)),
-            *evidence.messages(answer.exchange.records),
-        ),
-        equation=None if inner is None else inner.equation,
-    )
-
-
-def _unwanted_key(sa: IkeSa, view: View) -> Iterator[Found]:
-    """The initiator asks for a certificate in IKE_AUTH, is given a proof with a key, and hangs up: read with keys."""
-    hung_up = hang_up_behind_answer(sa, view)
-    if hung_up is None:
-        return
-    exchange, following = hung_up
-    if not _shared_key_for_certificate(exchange):
-        return
-    yield Found(
-        confidence=LIKELY,
-        headline=True,
-        summary=f"{who(sa, 'initiator')} asked for a certificate ({frames(exchange.request)}), {who(sa, 'responder')} proved itself with a "
-        f"pre-shared key ({frames(exchange.response)}), and {who(sa, 'initiator')} refused it ({frames(following.request)}).",
-        evidence=(
-            *(each for record in exchange.request for each in evidence.payloads(record, ikev2.CertificateRequest)),
-            *(each for record in exchange.response for each in evidence.payloads(record, ikev2.Authentication)),
-            *_error_places(following.request),
-            *evidence.messages((*exchange.records, *following.request)),
-        ),
-        causes=("the responder uses a pre-shared key, the initiator wants a certificate",),
-    )
-
-
-def _shared_key_for_certificate(exchange: Exchange) -> bool:
+def shared_key_for_certificate(exchange: Exchange) -> bool:
     """Whether a readable IKE_AUTH request asks for a certificate and its answer is a proof with a pre-shared key."""
     asks = any(next(bodies(record.payloads, ikev2.CertificateRequest), None) for record in exchange.request)
     proofs = [body for record in exchange.response for body in bodies(record.payloads, ikev2.Authentication)]
     return asks and any(proof.method == AuthenticationMethod.SHARED_KEY_MESSAGE_INTEGRITY_CODE for proof in proofs)
-
-
-@rule(
-    "AUTH-014",
-    "ppk-mismatch",
-    HIGH,
-    title="The post-quantum pre-shared keys (PPK) may differ",
-    means="Both sides agreed to mix in a second secret, and authentication failed: it may be missing or different.",
-    detect="USE_PPK from both sides, then a refused IKE_AUTH.",
-    look_alikes={"AUTH-002": "any other cause of a refused IKE_AUTH"},
-    causes=("another PPK or PPK identity", "the PPK is required on one side and missing on the other"),
-    confirm="Try without requiring the PPK.",
-    fix="Install the same PPK with the same identity on both sides.",
-    swanctl="ppk_id = ID; secrets { ppk-1 { id = ID; secret = 0x… } }",
-    ios="crypto ikev2 keyring K / peer B / ppk manual id ID key … required",
-    libreswan='ppk=yes, ppk-ids=ID; ipsec.secrets: : PPKS "ID" "…"',
-    rfc=("RFC 8784 3", "RFC 9867"),
-    headline=False,
-)
-def ppk_mismatch(sa: IkeSa, view: View) -> Iterator[Found]:
-    """A refusal where a PPK was agreed on, or an initiator that stops because its PPK was not taken up."""
-    yield from _ppk_ignored(sa)
-    answer = view.answer(sa)
-    if answer.kind != "refused" or answer.exchange is None or not _both_announce(sa, NotifyType.USE_PPK):
-        return
-    announced = [record for exchange in opening(sa) for record in exchange.records]
-    yield Found(
-        confidence=POSSIBLE,
-        summary=f"{who(sa, 'initiator')} and {who(sa, 'responder')} agreed to use a PPK ({frames(announced)}), and the "
-        f"authentication was refused ({frames(answer.exchange.response)}).",
-        evidence=(
-            *(each for record in announced for each in evidence.notify(record, NotifyType.USE_PPK)),
-            *evidence.messages(answer.exchange.response),
-        ),
-    )
 
 
 @rule(
@@ -303,7 +198,7 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
         yield from v1_initiator_rejects(sa, view)
         return
     hung_up = hang_up_behind_answer(sa, view)
-    if hung_up is None or _shared_key_for_certificate(hung_up[0]):
+    if hung_up is None or shared_key_for_certificate(hung_up[0]):
         return
     exchange, following = hung_up
     pause = following.start_ns - exchange.stop_ns
@@ -315,30 +210,12 @@ def initiator_rejects_responder(sa: IkeSa, view: View) -> Iterator[Found]:
         summary=f"{who(sa, 'responder')} accepted {who(sa, 'initiator')} ({frames(exchange.response)}), but {who(sa, 'initiator')} "
         f"hung up {seconds(pause)} later ({frames(following.request)}) {said}: it does not accept the identity or the "
         f"certificate of {who(sa, 'responder')}.",
-        evidence=(*_error_places(following.request), *evidence.messages((*exchange.response, *following.request))),
+        evidence=(
+            *evidence.all_errors(following.request),
+            *evidence.messages((*exchange.response, *following.request)),
+        ),
         equation=None if inner is None or error is not None else inner.equation,
         causes=_responder_causes(sa, view, exchange.response),
-    )
-
-
-def _ppk_ignored(sa: IkeSa) -> Iterator[Found]:
-    """USE_PPK from the initiator only, and nothing behind IKE_SA_INIT: it insists (RFC 8784 section 3)."""
-    first = opening(sa)
-    if sa.version == 1 or not first or len(sa.exchanges) > len(first) or first[-1].outcome != "completed":
-        return
-    asked, told = (has_notify(records, NotifyType.USE_PPK) for records in (first[-1].request, first[-1].response))
-    if not asked or told:
-        return
-    yield Found(
-        confidence=LIKELY,
-        headline=True,
-        summary=f"{who(sa, 'initiator')} announced a PPK, {who(sa, 'responder')} did not ({frames(first[-1].records)}), and "
-        f"{who(sa, 'initiator')} went no further: it requires the PPK.",
-        evidence=(
-            *(each for record in first[-1].request for each in evidence.notify(record, NotifyType.USE_PPK)),
-            *evidence.messages(first[-1].response),
-        ),
-        causes=("the responder has no PPK for this connection",),
     )
 
 
