@@ -30,6 +30,7 @@ from ipsecscope.timeline.nat import INITIAL_TTLS
 from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa, MessageRecord, Role, other
 from ipsecscope.timeline.settle import role_of
 
+MAX_EXAMPLES = 16  # openings of one responder that a failed one is compared with
 MAX_COMPARED = 256  # other SAs that one SA is compared with, so that all rules together take linear time
 
 AnswerKind = Literal["none", "refused", "child-refused", "complete", "eap-refused", "eap-open", "unknown"]
@@ -77,6 +78,17 @@ class View:
         found: dict[str, list[IkeSa]] = {}
         for sa in self.analysis.ike_sas:
             found.setdefault(sa.responder.address, []).append(sa)
+        return found
+
+    @cached_property
+    def answered_openings(self) -> dict[str, list[tuple[IkeSa, Exchange]]]:
+        """Openings that were answered well, by the address that answered; the first ``MAX_EXAMPLES`` of each."""
+        found: dict[str, list[tuple[IkeSa, Exchange]]] = {}
+        for sa in self.analysis.ike_sas:
+            known = found.setdefault(sa.responder.address, [])
+            if sa.version == 1 or len(known) >= MAX_EXAMPLES:
+                continue
+            known += [(sa, each) for each in opening(sa) if each.outcome == "completed" and each.request][:1]
         return found
 
     @cached_property

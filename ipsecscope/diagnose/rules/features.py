@@ -8,7 +8,6 @@ from itertools import pairwise
 from ipsecscope.diagnose import evidence
 from ipsecscope.diagnose.rule import CERTAIN, HIGH, LIKELY, POSSIBLE, Confidence, Found, rule
 from ipsecscope.diagnose.view import (
-    MAX_COMPARED,
     View,
     copies,
     error_of,
@@ -71,11 +70,8 @@ def unknown_notify_fatal(sa: IkeSa, view: View) -> Iterator[Found]:
     refused = any(error_of(each.response) is not None for each in first_exchanges)
     if not failed or (not refused and len(rounds(copies(first_exchanges[-1], "initiator"))) < MIN_TRIES):
         return
-    for each in view.by_responder.get(sa.responder.address, [])[:MAX_COMPARED]:
-        good = next(
-            (exchange for exchange in opening(each) if exchange.outcome == "completed" and exchange.request), None
-        )
-        if each is sa or each.version == 1 or good is None:
+    for each, good in view.answered_openings.get(sa.responder.address, []):
+        if each is sa:
             continue
         more = _more(failed[0], good.request[0])
         if more:

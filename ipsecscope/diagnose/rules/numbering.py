@@ -41,7 +41,6 @@ MIN_CONFLICTS = 3  # packets with a number that another one had
     swanctl="swanctl --rekey --child NAME",
     ios="clear crypto sa peer ADDRESS",
     rfc=("RFC 4303 3.3.2", "RFC 4303 3.4.3", "RFC 6311"),
-    suppressed_by=("CAP-005",),
 )
 def seq_regression(flow: Flow) -> Iterator[Found]:
     """One number on two packets, or a fall that goes on counting."""

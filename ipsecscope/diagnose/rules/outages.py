@@ -20,6 +20,7 @@ MIN_GAP_NS = NANOSECONDS // 2
 LONGER = 10  # than the usual pause
 MIN_BEFORE, MIN_AFTER = 10, 5  # packets that show what the usual pause is
 STEADY = 1.0  # spread of the pauses over their mean
+MAX_GAPS_JUDGED = 64  # of one direction, for which the exchange in between is looked up
 SOON_NS = NANOSECONDS
 MIN_IDLE_NS = 30 * NANOSECONDS
 SAME_IDLE_NS = 2 * NANOSECONDS
@@ -43,7 +44,7 @@ class Gap(msgspec.Struct, frozen=True):
 
     before: Flow
     after: Flow
-    made_by: Exchange | None
+    made_by: Exchange | None = None
 
     @property
     def length_ns(self) -> int:
@@ -69,14 +70,14 @@ class Gap(msgspec.Struct, frozen=True):
         )
 
 
-def _gaps(flows: list[Flow], view: View) -> Iterator[Gap]:
+def _gaps(flows: list[Flow]) -> Iterator[Gap]:
     """The silences of one direction across a change of SA, other SAs that carry on meanwhile excepted."""
     ordered = sorted(flows, key=lambda each: each.first_ns)
     last: Flow | None = None
     for flow in ordered:
         is_next = last is not None and flow.first_ns > last.last_ns and flow.spi != last.spi
         if last is not None and is_next and last.packets >= MIN_BEFORE and flow.packets >= MIN_AFTER:
-            yield Gap(last, flow, _making(last, flow, view))
+            yield Gap(last, flow)
         if last is None or flow.last_ns > last.last_ns:
             last = flow
 
@@ -125,15 +126,18 @@ def rekey_gap(analysis: Analysis, view: View) -> Iterator[Found]:
     for flow in analysis.flows:
         directions.setdefault((flow.src, flow.dst, flow.protocol), []).append(flow)
     for (src, dst, _), flows in directions.items():
-        found = [gap for gap in _gaps(flows, view) if gap.is_sudden]
-        if not found:
+        sudden = [gap for gap in _gaps(flows) if gap.is_sudden]
+        if not sudden:
             continue
+        found = [
+            Gap(each.before, each.after, _making(each.before, each.after, view)) for each in sudden[:MAX_GAPS_JUDGED]
+        ]
         longest = max(found, key=lambda gap: gap.length_ns)
         anew = any(gap.made_by is not None and int(gap.made_by.type) in FROM_THE_START for gap in found)
         moments = listed([clock(gap.before.last_ns) for gap in found[:4]])
         yield Found(
             confidence=CERTAIN if all(gap.fits for gap in found) else LIKELY,
-            summary=f"Data from {src} to {dst} stopped {times(len(found))} at a change of keys, for up to {seconds(longest.length_ns)} "
+            summary=f"Data from {src} to {dst} stopped {times(len(sudden))} at a change of keys, for up to {seconds(longest.length_ns)} "
             f"(last packet under the old keys in {frames([longest.before.last_frame])}, first under the new ones in "
             f"{frames([longest.after.first_frame])}; at {moments})"
             f"{', while the tunnel was negotiated from the start' if anew else ''}.",
