@@ -23,7 +23,8 @@ from ipsecscope.timeline.copies import copy_note
 from ipsecscope.timeline.correlate import Correlator
 from ipsecscope.timeline.decryption import KeyOpener
 from ipsecscope.timeline.events import Event
-from ipsecscope.timeline.flows import Flow, FlowTable
+from ipsecscope.timeline.flow_table import FlowTable
+from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.milestones import milestones
 from ipsecscope.timeline.proven_keys import proven_keys
 from ipsecscope.timeline.reading import Source, UnusableFileError, open_all, usable

@@ -13,7 +13,7 @@ from judging import judged, time_limit
 
 from ipsecscope.capture.records import Records
 from ipsecscope.reports.document import Report
-from ipsecscope.timeline import correlate, flood, flows
+from ipsecscope.timeline import correlate, flood, flow_table
 from ipsecscope.timeline.analysis import Analysis, analyze
 from ipsecscope.timeline.reading import Source
 
@@ -28,8 +28,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood, "MAX_NEWEST", 5)
     monkeypatch.setattr(correlate, "MAX_SAS", 200)
     monkeypatch.setattr(correlate, "MAX_PLACES", 8)
-    monkeypatch.setattr(flows, "MAX_LONE", 10)
-    monkeypatch.setattr(flows, "MAX_FLOWS", 15)
+    monkeypatch.setattr(flow_table, "MAX_LONE", 10)
+    monkeypatch.setattr(flow_table, "MAX_FLOWS", 15)
 
 
 def analysed(tmp_path: Path, datas: list[bytes]) -> tuple[Analysis, Report]:
@@ -152,7 +152,7 @@ def test_flood_of_spis_is_shown_in_part_and_the_real_flow_stays(tmp_path: Path) 
 
 
 def test_flood_of_spis_in_many_windows_gives_up_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "FOLDED_ROWS", 1)
+    monkeypatch.setattr(flow_table, "FOLDED_ROWS", 1)
     path = write(tmp_path / "flood.pcap", pcap(packets.ipv4(packets.esp(0x10000 + n, 1, 200), 50) for n in range(3000)))
     monkeypatch.setattr("ipsecscope.timeline.analysis.merge", _in_pieces)
     found = analyze([str(path)])

@@ -11,7 +11,8 @@ from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
 from ipsecscope.timeline import ciphertext
 from ipsecscope.timeline.ciphertext import Ciphertext
-from ipsecscope.timeline.flows import Flow, FlowTable
+from ipsecscope.timeline.flow_table import FlowTable
+from ipsecscope.timeline.flows import Flow
 
 SECOND = 10**9
 

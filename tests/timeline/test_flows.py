@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ipsecscope.capture.columns import Columns
 from ipsecscope.capture.datagrams import Encapsulation, Kind
-from ipsecscope.timeline import flows
-from ipsecscope.timeline.flows import WRAP, Flow, FlowTable
+from ipsecscope.timeline import flow_table, flows
+from ipsecscope.timeline.flow_table import FlowTable
+from ipsecscope.timeline.flows import WRAP, Flow
 
 SECOND = 10**9
 
@@ -141,7 +142,7 @@ def test_ranges_beyond_the_limit_are_joined_oldest_first(monkeypatch: pytest.Mon
 
 
 def test_flows_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "MAX_FLOWS", 1)
+    monkeypatch.setattr(flow_table, "MAX_FLOWS", 1)
     made = FlowTable()
     made.update(columns([1]))
     made.update(columns([1, 2], spi=8, start=1))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from test_flows import columns
 
 from ipsecscope.peers.replay import ReplayVerdict, ReplayWindow
-from ipsecscope.timeline.flows import Flow, FlowTable
+from ipsecscope.timeline.flow_table import FlowTable
+from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.lateness import ON_TIME, WINDOWS
 
 
