@@ -58,23 +58,9 @@ def attempted(session: Session, what: Callable[[Session], None]) -> Result:
     return Result(session, "", time.monotonic() - start)
 
 
-def table(results: list[Result]) -> str:
-    """The results as lines."""
-    right = sum(not each.wrong for each in results)
-    lines = [f"{right} of {len(results)} sessions with strongSwan went as they must"]
-    lines += [
-        f"{each.seconds:5.1f} s  {each.session.case.name:<65} {each.wrong or each.session.case.outcome}"
-        for each in results
-    ]
-    return "\n".join(lines)
-
-
-@pytest.mark.interop
-def test_sessions_with_charon_go_as_the_table_says(tmp_path: Path) -> None:
-    reason = reason_against_charon() or reason_against_namespaces()
-    if reason:
-        pytest.skip(reason)
-    with sessions(list(CASES), tmp_path) as (made, charon), ThreadPoolExecutor(AT_ONCE) as pool:
+def played(cases: list[Case], folder: Path, at_once: int) -> list[Result]:
+    """Play some cases, and judge what both sides wrote."""
+    with sessions(cases, folder) as (made, charon), ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(lambda each: attempted(each, Session.play), made))
         charons_keys = read_keys(charon.keys_log).records
 
@@ -84,6 +70,31 @@ def test_sessions_with_charon_go_as_the_table_says(tmp_path: Path) -> None:
             opened_by(session.capture, charons_keys)
 
     verdicts = [attempted(each.session, judged) if not each.wrong else each for each in results]
-    final = [Result(each.session, verdict.wrong, each.seconds) for each, verdict in zip(results, verdicts, strict=True)]
-    print(table(final))
-    assert [f"{each.session.name} {each.session.case.name}: {each.wrong}" for each in final if each.wrong] == []
+    return [Result(each.session, verdict.wrong, each.seconds) for each, verdict in zip(results, verdicts, strict=True)]
+
+
+def table(results: list[Result], alone: dict[str, str]) -> str:
+    """The results as lines; ``alone`` has what went wrong at first in the cases that were played once more."""
+    right = sum(not each.wrong for each in results)
+    lines = [f"{right} of {len(results)} sessions with strongSwan went as they must, {len(alone)} of them played twice"]
+    for each in results:
+        case = each.session.case
+        before = f" (among the others: {alone[case.name]})" if case.name in alone else ""
+        lines.append(f"{each.seconds:5.1f} s  {case.name:<65} {each.wrong or case.outcome}{before}")
+    return "\n".join(lines)
+
+
+@pytest.mark.interop
+def test_sessions_with_charon_go_as_the_table_says(tmp_path: Path) -> None:
+    """On a busy machine a daemon may miss its second: a case that fails among many is played once more, alone."""
+    reason = reason_against_charon() or reason_against_namespaces()
+    if reason:
+        pytest.skip(reason)
+    results = {each.session.case.name: each for each in played(list(CASES), tmp_path / "together", AT_ONCE)}
+    assert len(results) == len(CASES)
+    alone = {name: each.wrong for name, each in results.items() if each.wrong}
+    if alone:
+        again = [case for case in CASES if case.name in alone]
+        results |= {each.session.case.name: each for each in played(again, tmp_path / "alone", 1)}
+    print(table(list(results.values()), alone))
+    assert {name: each.wrong for name, each in results.items() if each.wrong} == {}
