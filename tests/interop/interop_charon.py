@@ -64,15 +64,22 @@ PATIENCE = 60.0  # seconds that anything may take on a busy machine
 Section = Mapping[str, Any]
 
 
+PLUGINS = {  # and the package of Debian that has them
+    "openssl": "libstrongswan-standard-plugins",
+    "kernel-libipsec": "libcharon-extra-plugins",
+    "eap-mschapv2": "libcharon-extauth-plugins",
+}
+
+
 def reason_against_charon() -> str:
     """Why charon cannot be run here; empty when it can."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (Debian: strongswan-swanctl charon-systemd)"
     plugins = Path("/usr/lib/ipsec/plugins")
-    absent = [name for name in ("kernel-libipsec", "eap-mschapv2") if not list(plugins.glob(f"*-{name}.so"))]
+    absent = [name for name in PLUGINS if not list(plugins.glob(f"*-{name}.so"))]
     if absent:
-        return f"not installed: {', '.join(absent)} (Debian: libcharon-extra-plugins libcharon-extauth-plugins)"
+        return f"not installed: {', '.join(absent)} (Debian: {', '.join(PLUGINS[name] for name in absent)})"
     return "" if Path("/dev/net/tun").exists() else "there is no /dev/net/tun for kernel-libipsec"
 
 
