@@ -64,7 +64,7 @@ PATIENCE = 60.0  # seconds that anything may take on a busy machine
 Section = Mapping[str, Any]
 
 
-PLUGINS = {  # and the package of Debian that has them
+PACKAGES = {  # plugins that are needed, and the package of Debian that has them
     "openssl": "libstrongswan-standard-plugins",
     "kernel-libipsec": "libcharon-extra-plugins",
     "eap-mschapv2": "libcharon-extauth-plugins",
@@ -77,9 +77,9 @@ def reason_against_charon() -> str:
     if missing:
         return f"not installed: {', '.join(missing)} (Debian: strongswan-swanctl charon-systemd)"
     plugins = Path("/usr/lib/ipsec/plugins")
-    absent = [name for name in PLUGINS if not list(plugins.glob(f"*-{name}.so"))]
+    absent = [name for name in PACKAGES if not list(plugins.glob(f"*-{name}.so"))]
     if absent:
-        return f"not installed: {', '.join(absent)} (Debian: {', '.join(PLUGINS[name] for name in absent)})"
+        return f"not installed: {', '.join(absent)} (Debian: {', '.join(PACKAGES[name] for name in absent)})"
     return "" if Path("/dev/net/tun").exists() else "there is no /dev/net/tun for kernel-libipsec"
 
 
