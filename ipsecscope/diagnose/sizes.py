@@ -72,10 +72,6 @@ class Inner(msgspec.Struct, frozen=True):
         """Whether ``size`` octets have no room."""
         return self.high < size
 
-    def is_above(self, size: int) -> bool:
-        """Whether there are more than ``size`` octets for certain."""
-        return self.low > size
-
 
 def _ceil(value: int, block: int) -> int:
     return -(-value // block) * block
@@ -259,7 +255,6 @@ def min_last_success(suite: Suite | None) -> int:
 
 
 MIN_CHILD_RESPONSE = MIN_CHILD + nonce(16)  # CREATE_CHILD_SA for a Child SA: SA, Nr, TSi, TSr (RFC 7296 1.3.1)
-MIN_REKEY_RESPONSE = security_association(3, 0, spi=IKE_SPI) + nonce(16) + GENERIC_HEADER_SIZE + 4 + 32  # 1.3.2
 
 
 def groups_that_fit(spare_low: int, spare_high: int, *, is_response: bool) -> list[KeyExchangeMethod]:
@@ -292,16 +287,6 @@ def v1_refusal_sizes(suite: Suite | None) -> tuple[int, ...]:
     return tuple(v1_hash(suite) + V1_NOTIFY + spi for spi in (0, ESP_SPI, IKE_SPI, COOKIES))
 
 
-def v1_dpd_size(suite: Suite | None) -> int:
-    """R-U-THERE and its ACK: both cookies and a sequence number (RFC 3706 5.3)."""
-    return v1_hash(suite) + V1_NOTIFY + COOKIES + 4
-
-
 def v1_delete_sizes(suite: Suite | None) -> tuple[int, ...]:
     """Delete of one IPsec SA, and of the ISAKMP SA."""
     return tuple(v1_hash(suite) + V1_DELETE + spi for spi in (ESP_SPI, COOKIES))
-
-
-def v1_min_quick(suite: Suite | None) -> int:
-    """The smallest first message of quick mode: HASH, SA with one transform, nonce (RFC 2409 5.5)."""
-    return v1_hash(suite) + 12 + 12 + 8 + 8 + GENERIC_HEADER_SIZE + 8

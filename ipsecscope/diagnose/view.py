@@ -27,8 +27,7 @@ from ipsecscope.timeline.analysis import Analysis
 from ipsecscope.timeline.contents import FIRST_STATUS, bodies, first, notifies
 from ipsecscope.timeline.flows import Flow
 from ipsecscope.timeline.nat import INITIAL_TTLS
-from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa, MessageRecord, Role, other
-from ipsecscope.timeline.settle import role_of
+from ipsecscope.timeline.sas import ChildSa, Exchange, IkeSa, MessageRecord, Role
 
 MAX_EXAMPLES = 16  # openings of one responder that a failed one is compared with
 MAX_COMPARED = 256  # other SAs that one SA is compared with, so that all rules together take linear time
@@ -418,15 +417,6 @@ def rounds(records: Iterable[MessageRecord]) -> list[int]:
     for record in records:
         moments.setdefault(record.fragment[0] if record.fragment else 0, []).append(record.time_ns)
     return max(moments.values(), key=len, default=[])
-
-
-def receiver_of(sa: IkeSa, flow: Flow) -> Role | None:
-    """The end that a flow goes to."""
-    receiver = role_of(sa, flow.dst)
-    if receiver is not None:
-        return receiver
-    sender = role_of(sa, flow.src)
-    return None if sender is None else other(sender)
 
 
 def _read_answer(exchange: Exchange, count: int) -> Answer:

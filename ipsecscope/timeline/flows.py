@@ -145,7 +145,6 @@ class FlowFold:
     replayed: int = 0
     truncated: int = 0
     longest_silence_ns: int = 0
-    joined_ranges: int = 0
     pause_squares: float = 0.0  # of seconds
     restart: Restart | None = None
     ciphertext: Ciphertext = NOTHING_SEEN
@@ -272,7 +271,6 @@ class FlowFold:
         self.stops = reach[np.concatenate((np.flatnonzero(heads)[1:] - 1, [len(starts) - 1]))]
         if len(self.starts) > MAX_RANGES:
             excess = len(self.starts) - MAX_RANGES
-            self.joined_ranges += excess
             self.starts = np.concatenate((self.starts[:1], self.starts[excess + 1 :]))
             self.stops = self.stops[excess:]
 

@@ -33,7 +33,7 @@ from ipsecscope.dissect.families import IKEV1, body_notes
 from ipsecscope.dissect.header import HEADER_SIZE
 from ipsecscope.dissect.message import Message
 from ipsecscope.dissect.registry.ikev2 import KeyExchangeMethod
-from ipsecscope.timeline.contents import bodies, chosen_ikev1, first
+from ipsecscope.timeline.contents import chosen_ikev1, first
 from ipsecscope.timeline.sas import MessageRecord, Opening, Role, Suite
 from ipsecscope.timeline.tracking import ExchangeTracker, SaTracker
 
@@ -296,8 +296,3 @@ def _opening(plaintext: bytes, message: Message, record: MessageRecord) -> Openi
     chain = parse_chain(plaintext, 0, len(plaintext), kind, IKEV1, message.context)
     notes = (*chain.notes, *body_notes(chain.payloads, message.header, IKEV1))
     return Opening(payloads=chain.payloads, data=plaintext, notes=tuple(notes), first=kind, frames=(record.frame,))
-
-
-def hash_payload(payloads: tuple[Payload, ...]) -> bytes | None:
-    """The HASH payload of an opened message."""
-    return next((body.data for body in bodies(payloads, ikev1.Hash)), None)
